@@ -1,0 +1,313 @@
+/* cache.c - the shards, and what is asked of them.
+ *
+ * A shard is chosen by the hash of the name alone, so that all types of a name,
+ * and its NXDOMAIN, lie under one lock.
+ */
+#include "cache/cache.h"
+
+#include "base/siphash.h"
+#include "cache/shard.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHARD_OCTETS ((size_t)1 << 20)
+#define SHARDS_MIN   8u
+#define SHARDS_MAX   256u
+#define PAGE         4096u
+
+struct cache {
+	struct siphash_key secret;
+	uint64_t           spread;		/* odd and secret: spreads types, variants and routes of a name */
+	size_t             size_octets;
+	unsigned           shard_count;		/* a power of two */
+	struct shard       shards[];
+};
+
+static unsigned cache_shards_for(size_t size_octets)
+{
+	unsigned n = SHARDS_MIN;
+
+	while (n < SHARDS_MAX && n * SHARD_OCTETS < size_octets)
+		n *= 2;
+	return n;
+}
+
+struct cache *cache_new(const struct cache_conf *conf, const uint8_t secret[16])
+{
+	unsigned      n = cache_shards_for(conf->size_octets);
+	size_t        budget = conf->size_octets / n & ~(size_t)(PAGE - 1);
+	struct cache *c = aligned_alloc(64, sizeof *c + (64 - sizeof *c % 64) + n * sizeof *c->shards);
+
+	if (!c)
+		return NULL;
+	memcpy(&c->secret, secret, sizeof c->secret);
+	c->spread = (c->secret.k0 ^ c->secret.k1 >> 1) | 1;
+	c->size_octets = conf->size_octets;
+	for (c->shard_count = 0; c->shard_count < n; c->shard_count++) {
+		if (shard_init(&c->shards[c->shard_count], budget) < 0) {
+			cache_free(c);
+			return NULL;
+		}
+	}
+	return c;
+}
+
+void cache_free(struct cache *c)
+{
+	if (!c)
+		return;
+	for (unsigned i = 0; i < c->shard_count; i++)
+		shard_done(&c->shards[i]);
+	free(c);
+}
+
+uint64_t cache_hash_name(const struct cache *c, const uint8_t *qname, size_t len)
+{
+	return siphash13(&c->secret, qname, len);
+}
+
+/* The rest of the key, spread by a secret factor: which types of a name fall together cannot be chosen. */
+static uint64_t cache_hash_rest(const struct cache *c, uint64_t name_hash, uint16_t qtype, uint8_t variant,
+                                uint32_t route)
+{
+	uint64_t rest = ((uint64_t)route << 32 | (uint64_t)variant << 16 | qtype) + 1;
+	uint64_t h = (name_hash ^ rest) * c->spread;
+
+	return h ^ h >> 32;
+}
+
+uint64_t cache_hash_key(const struct cache *c, const struct cache_key *key)
+{
+	return cache_hash_rest(c, key->name_hash, key->qtype, key->variant, key->route);
+}
+
+static uint32_t cache_tag(const struct cache *c, const struct cache_key *key)
+{
+	return (uint32_t)cache_hash_key(c, key);
+}
+
+static struct shard *cache_shard(struct cache *c, uint64_t name_hash)
+{
+	return &c->shards[name_hash >> 48 & (c->shard_count - 1)];
+}
+
+void cache_prefetch(const struct cache *c, const struct cache_key *key)
+{
+	const struct shard *s = &c->shards[key->name_hash >> 48 & (c->shard_count - 1)];
+
+	/* Read without the lock: a wrong guess only costs a useless fetch. */
+	__builtin_prefetch(&s->slots[cache_tag(c, key) & s->slot_mask]);
+}
+
+/* NXDOMAIN, which lies under qtype 0, answers where nothing fresh is known for the type. */
+static struct entry *cache_fresh_entry(const struct cache *c, const struct shard *s,
+                                       const struct cache_key *key, uint32_t now)
+{
+	struct cache_key nxdomain = *key;
+	struct entry    *e = shard_find(s, key, cache_tag(c, key));
+
+	if (e && shard_is_fresh(e, now))
+		return e;
+	nxdomain.qtype = 0;
+	e = shard_find(s, &nxdomain, cache_tag(c, &nxdomain));
+	return e && shard_is_fresh(e, now) ? e : NULL;
+}
+
+enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint8_t *out,
+                             size_t room, struct cache_found *found)
+{
+	struct shard     *s = cache_shard(c, key->name_hash);
+	uint32_t          now = shard_time(now_ms);
+	struct entry     *e;
+	struct dns_answer a;
+
+	pthread_rwlock_rdlock(&s->lock);
+	e = cache_fresh_entry(c, s, key, now);
+	if (!e) {
+		pthread_rwlock_unlock(&s->lock);
+		return CACHE_MISS;
+	}
+	shard_answer(e, &a);
+	found->kind = a.kind;
+	found->head = (struct dns_reply_head){ .rcode = a.rcode, .ede = a.ede };
+	found->fit = dns_answer_write(&a, (now - e->stored) / 16, out, room, &found->head, &found->len);
+	shard_touch(e);
+	pthread_rwlock_unlock(&s->lock);
+	return CACHE_FRESH;
+}
+
+int cache_put(struct cache *c, const struct cache_key *key, const struct dns_answer *a, uint64_t now_ms)
+{
+	struct shard    *s = cache_shard(c, key->name_hash);
+	struct cache_key at = *key;
+	struct entry    *e;
+
+	if (!a->ttl_s)
+		return 0;
+	if (a->kind == DNS_ANSWER_NXDOMAIN)
+		at.qtype = 0;
+	pthread_rwlock_wrlock(&s->lock);
+	e = shard_store(s, &at, cache_tag(c, &at), a, shard_time(now_ms));
+	if (at.qtype) {		/* the name exists after all */
+		struct cache_key nxdomain = *key;
+		struct entry    *old;
+
+		nxdomain.qtype = 0;
+		old = shard_find(s, &nxdomain, cache_tag(c, &nxdomain));
+		if (old)
+			shard_remove(s, old);
+	}
+	pthread_rwlock_unlock(&s->lock);
+	return e ? 0 : -ENOSPC;
+}
+
+static uint32_t cache_hold_s(uint32_t first_s, uint32_t max_s, unsigned failures)
+{
+	uint64_t hold = (uint64_t)first_s << (failures < 16 ? failures : 16);
+
+	return hold < max_s ? (uint32_t)hold : max_s;
+}
+
+int cache_put_failure(struct cache *c, const struct cache_key *key, uint16_t ede, uint32_t first_s,
+                      uint32_t max_s, uint64_t now_ms)
+{
+	struct dns_answer a = { .kind = DNS_ANSWER_FAILURE, .rcode = DNS_SERVFAIL, .ede = ede };
+	struct shard     *s = cache_shard(c, key->name_hash);
+	uint32_t          now = shard_time(now_ms);
+	struct entry     *e;
+	unsigned          failures = 0;
+	int               err = 0;
+
+	pthread_rwlock_wrlock(&s->lock);
+	e = cache_fresh_entry(c, s, key, now);
+	if (e && e->kind != DNS_ANSWER_FAILURE) {
+		err = -EEXIST;
+	} else {
+		e = shard_find(s, key, cache_tag(c, key));
+		if (e && e->kind == DNS_ANSWER_FAILURE)
+			failures = e->failures;
+		a.ttl_s = cache_hold_s(first_s, max_s, failures);
+		e = shard_store(s, key, cache_tag(c, key), &a, now);
+		if (e)
+			e->failures = (uint8_t)(failures < UINT8_MAX ? failures + 1 : failures);
+		else
+			err = -ENOSPC;
+	}
+	pthread_rwlock_unlock(&s->lock);
+	return err;
+}
+
+/* ---- flushing ---- */
+
+struct flush {
+	const uint8_t *name;
+	size_t         len;
+	uint16_t       qtype;
+};
+
+static bool cache_is_any(const struct entry *e, const void *arg)
+{
+	(void)e;
+	(void)arg;
+	return true;
+}
+
+static bool cache_is_name(const struct entry *e, const void *arg)
+{
+	const struct flush *f = arg;
+
+	return e->qname_len == f->len && !memcmp(e->octets, f->name, f->len);
+}
+
+static bool cache_is_type(const struct entry *e, const void *arg)
+{
+	const struct flush *f = arg;
+
+	return cache_is_name(e, arg) && (e->qtype == f->qtype || !e->qtype);
+}
+
+static bool cache_is_below(const struct entry *e, const void *arg)
+{
+	const struct flush *f = arg;
+
+	return dns_name_below(e->octets, e->qname_len, f->name, f->len);
+}
+
+static bool cache_is_crossing(const struct entry *e, const void *arg)
+{
+	(void)arg;
+	return e->crosses_route;
+}
+
+static uint64_t cache_sweep(struct shard *s, bool (*wanted)(const struct entry *, const void *),
+                            const struct flush *f)
+{
+	uint64_t n;
+
+	pthread_rwlock_wrlock(&s->lock);
+	n = shard_sweep(s, wanted, f);
+	pthread_rwlock_unlock(&s->lock);
+	return n;
+}
+
+/* One shard at a time, so that no worker waits for longer than that takes. */
+static uint64_t cache_sweep_all(struct cache *c, bool (*wanted)(const struct entry *, const void *),
+                                const struct flush *f)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < c->shard_count; i++)
+		n += cache_sweep(&c->shards[i], wanted, f);
+	return n;
+}
+
+uint64_t cache_flush_all(struct cache *c)
+{
+	return cache_sweep_all(c, cache_is_any, NULL);
+}
+
+uint64_t cache_flush_name(struct cache *c, const uint8_t *qname, size_t len)
+{
+	struct flush f = { .name = qname, .len = len };
+
+	return cache_sweep(cache_shard(c, cache_hash_name(c, qname, len)), cache_is_name, &f);
+}
+
+uint64_t cache_flush_type(struct cache *c, const uint8_t *qname, size_t len, uint16_t qtype)
+{
+	struct flush f = { .name = qname, .len = len, .qtype = qtype };
+
+	return cache_sweep(cache_shard(c, cache_hash_name(c, qname, len)), cache_is_type, &f);
+}
+
+uint64_t cache_flush_subtree(struct cache *c, const uint8_t *suffix, size_t len)
+{
+	struct flush f = { .name = suffix, .len = len };
+
+	return cache_sweep_all(c, cache_is_below, &f);
+}
+
+uint64_t cache_flush_crossing(struct cache *c)
+{
+	return cache_sweep_all(c, cache_is_crossing, NULL);
+}
+
+void cache_read_stats(struct cache *c, uint64_t now_ms, struct cache_stats *out)
+{
+	(void)now_ms;
+	memset(out, 0, sizeof *out);
+	out->size_octets = c->size_octets;
+	for (unsigned i = 0; i < c->shard_count; i++) {
+		struct shard *s = &c->shards[i];
+
+		pthread_rwlock_rdlock(&s->lock);
+		out->entries += s->count;
+		out->negative += s->queue[QUEUE_NEGATIVE].entries;
+		out->octets += shard_octets(s);
+		out->evicted += s->evicted;
+		out->expired += s->expired;
+		pthread_rwlock_unlock(&s->lock);
+	}
+}

@@ -1,0 +1,390 @@
+/* shard.c - table, queues and memory of one shard.
+ *
+ * Always true under the lock:
+ *   - every entry is in exactly one slot and one queue;
+ *   - pool and slots together stay within the budget;
+ *   - negative entries hold at most a quarter of it.
+ */
+#include "cache/shard.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOTS_FIRST    256u
+#define NEGATIVE_SHARE 4	/* one part in … */
+
+static struct entry *shard_at(const struct shard *s, pool_ref ref)
+{
+	return pool_at(&s->pool, ref);
+}
+
+static pool_ref shard_ref(const struct shard *s, const struct entry *e)
+{
+	return (pool_ref)(((const uint8_t *)e - s->pool.base) / POOL_GRANULE);
+}
+
+static enum shard_queue shard_queue_of(uint8_t kind)
+{
+	return kind == DNS_ANSWER_POSITIVE ? QUEUE_POSITIVE : QUEUE_NEGATIVE;
+}
+
+uint32_t shard_time(uint64_t now_ms)
+{
+	return (uint32_t)(now_ms * 16 / 1000);
+}
+
+/* 32 bits of sixteenths wrap after eight years; the difference is right across the wrap. */
+static uint32_t shard_age_s(const struct entry *e, uint32_t now)
+{
+	return (now - e->stored) / 16;
+}
+
+bool shard_is_fresh(const struct entry *e, uint32_t now)
+{
+	return shard_age_s(e, now) < e->ttl_s;
+}
+
+/* ---- the table ---- */
+
+static bool shard_is_key(const struct entry *e, const struct cache_key *key)
+{
+	return e->qtype == key->qtype && e->variant == key->variant && e->route == key->route &&
+	       e->qname_len == key->qname_len && !memcmp(e->octets, key->qname, key->qname_len);
+}
+
+struct entry *shard_find(const struct shard *s, const struct cache_key *key, uint32_t tag)
+{
+	for (uint32_t i = tag & s->slot_mask; s->slots[i].ref; i = (i + 1) & s->slot_mask) {
+		struct entry *e;
+
+		if (s->slots[i].tag != tag)
+			continue;
+		e = shard_at(s, s->slots[i].ref);
+		if (shard_is_key(e, key))
+			return e;
+	}
+	return NULL;
+}
+
+static void shard_slot_insert(struct slot *slots, uint32_t mask, uint32_t tag, pool_ref ref)
+{
+	uint32_t i = tag & mask;
+
+	while (slots[i].ref)
+		i = (i + 1) & mask;
+	slots[i] = (struct slot){ .tag = tag, .ref = ref };
+}
+
+/* Empties a slot and moves later ones of the run back, so that no run is broken. */
+static void shard_slot_remove(struct shard *s, uint32_t tag, pool_ref ref)
+{
+	uint32_t hole = tag & s->slot_mask, i;
+
+	while (s->slots[hole].ref != ref)
+		hole = (hole + 1) & s->slot_mask;
+	for (i = (hole + 1) & s->slot_mask; s->slots[i].ref; i = (i + 1) & s->slot_mask) {
+		uint32_t home = s->slots[i].tag & s->slot_mask;
+
+		if (((i - home) & s->slot_mask) >= ((i - hole) & s->slot_mask)) {
+			s->slots[hole] = s->slots[i];
+			hole = i;
+		}
+	}
+	s->slots[hole].ref = 0;
+}
+
+static size_t shard_slots_octets(const struct shard *s)
+{
+	return ((size_t)s->slot_mask + 1) * sizeof *s->slots;
+}
+
+/* The pool may grow into what the slots leave of the budget. */
+static void shard_set_limit(struct shard *s)
+{
+	pool_limit(&s->pool, s->budget - shard_slots_octets(s));
+}
+
+/* Doubles the table at three quarters full, if the budget allows.  False: it is full to the last
+ * eighth and an entry has to go first. */
+static bool shard_make_slot(struct shard *s)
+{
+	uint32_t     size = s->slot_mask + 1, mask = size * 2 - 1;
+	struct slot *slots;
+
+	if (s->count < size / 4 * 3)
+		return true;
+	if (pool_touched(&s->pool) + 2 * shard_slots_octets(s) > s->budget ||
+	    !(slots = calloc((size_t)mask + 1, sizeof *slots)))
+		return s->count < size / 8 * 7;
+	for (uint32_t i = 0; i < size; i++)
+		if (s->slots[i].ref)
+			shard_slot_insert(slots, mask, s->slots[i].tag, s->slots[i].ref);
+	free(s->slots);
+	s->slots = slots;
+	s->slot_mask = mask;
+	shard_set_limit(s);
+	return true;
+}
+
+/* ---- the queues ---- */
+
+static void shard_enqueue(struct shard *s, struct entry *e)
+{
+	struct sieve *q = &s->queue[shard_queue_of(e->kind)];
+	pool_ref      ref = shard_ref(s, e);
+
+	e->newer = 0;
+	e->older = q->newest;
+	if (q->newest)
+		shard_at(s, q->newest)->newer = ref;
+	else
+		q->oldest = ref;
+	q->newest = ref;
+	q->entries++;
+	q->octets += pool_block_size(&s->pool, ref);
+}
+
+static void shard_dequeue(struct shard *s, struct entry *e)
+{
+	struct sieve *q = &s->queue[shard_queue_of(e->kind)];
+	pool_ref      ref = shard_ref(s, e);
+
+	if (q->hand == ref)
+		q->hand = e->newer;
+	if (e->newer)
+		shard_at(s, e->newer)->older = e->older;
+	else
+		q->newest = e->older;
+	if (e->older)
+		shard_at(s, e->older)->newer = e->newer;
+	else
+		q->oldest = e->newer;
+	q->entries--;
+	q->octets -= pool_block_size(&s->pool, ref);
+}
+
+/* Who goes: the hand spares each entry that was seen since it last came by, unless its time is over. */
+static struct entry *shard_victim(struct shard *s, struct sieve *q, uint32_t now)
+{
+	for (;;) {
+		struct entry *e;
+
+		if (!q->hand && !(q->hand = q->oldest))
+			return NULL;
+		e = shard_at(s, q->hand);
+		if (!atomic_load_explicit(&e->seen, memory_order_relaxed) || !shard_is_fresh(e, now))
+			return e;
+		atomic_store_explicit(&e->seen, 0, memory_order_relaxed);
+		q->hand = e->newer;
+	}
+}
+
+/* ---- entries ---- */
+
+/* Gives the free block that the entry has become part of. */
+static pool_ref shard_drop(struct shard *s, struct entry *e)
+{
+	pool_ref ref = shard_ref(s, e);
+
+	shard_slot_remove(s, e->tag, ref);
+	shard_dequeue(s, e);
+	s->count--;
+	return pool_free(&s->pool, ref);
+}
+
+void shard_remove(struct shard *s, struct entry *e)
+{
+	shard_drop(s, e);
+}
+
+static pool_ref shard_evict(struct shard *s, struct entry *e, uint32_t now)
+{
+	if (shard_is_fresh(e, now))
+		s->evicted++;
+	else
+		s->expired++;
+	return shard_drop(s, e);
+}
+
+/* Which queue gives way to an entry of kind queue: a negative one only while they are over their share or
+ * nothing else is there, else positive ones; but what has expired goes first. */
+static struct sieve *shard_queue_to_cut(struct shard *s, enum shard_queue kind, uint32_t now)
+{
+	struct sieve *positive = &s->queue[QUEUE_POSITIVE], *negative = &s->queue[QUEUE_NEGATIVE];
+
+	if (negative->oldest && kind == QUEUE_POSITIVE && !shard_is_fresh(shard_at(s, negative->oldest), now))
+		return negative;
+	return positive->oldest ? positive : negative;
+}
+
+/* A block of size octets, at whatever cost to others. */
+static pool_ref shard_alloc(struct shard *s, size_t size, enum shard_queue kind, uint32_t now)
+{
+	struct sieve *negative = &s->queue[QUEUE_NEGATIVE];
+	size_t        share = s->budget / NEGATIVE_SHARE;
+	pool_ref      ref;
+
+	if (size > share)
+		return 0;
+	while (kind == QUEUE_NEGATIVE && negative->octets + size > share)
+		shard_evict(s, shard_victim(s, negative, now), now);
+	for (unsigned tries = 0; !(ref = pool_alloc(&s->pool, size)); tries++) {
+		struct sieve *q = shard_queue_to_cut(s, kind, now);
+		struct entry *e = shard_victim(s, q, now);
+		pool_ref      hole, next;
+
+		if (!e)
+			return 0;
+		hole = shard_evict(s, e, now);
+		/* Victims lie scattered: for a large block the neighbours of one make way. */
+		while (tries >= 4 && hole && pool_block_size(&s->pool, hole) < size &&
+		       (next = pool_next_used(&s->pool, hole)))
+			hole = shard_evict(s, shard_at(s, next), now);
+	}
+	return ref;
+}
+
+static uint16_t *shard_ttl_at(struct entry *e)
+{
+	size_t at = (e->qname_len + 1u) & ~1u;	/* octets[] begins at an even address */
+
+	return (uint16_t *)(void *)(e->octets + at);
+}
+
+void shard_answer(const struct entry *e, struct dns_answer *out)
+{
+	const uint16_t *ttl_at = shard_ttl_at((struct entry *)(uintptr_t)e);
+
+	*out = (struct dns_answer){
+		.kind = e->kind,
+		.rcode = e->rcode,
+		.crosses_route = e->crosses_route,
+		.ede = e->ede,
+		.ttl_s = e->ttl_s,
+		.ancount = e->ancount,
+		.nscount = e->nscount,
+		.arcount = e->arcount,
+		.ttl_count = e->ttl_count,
+		.ttl_at = ttl_at,
+		.body = (const uint8_t *)(ttl_at + e->ttl_count),
+		.body_len = e->body_len,
+		.required_len = e->required_len,
+	};
+}
+
+void shard_touch(struct entry *e)
+{
+	uint8_t hits = atomic_load_explicit(&e->hits, memory_order_relaxed);
+
+	if (!atomic_load_explicit(&e->seen, memory_order_relaxed))
+		atomic_store_explicit(&e->seen, 1, memory_order_relaxed);
+	if (hits < UINT8_MAX)
+		atomic_store_explicit(&e->hits, hits + 1, memory_order_relaxed);
+}
+
+struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t tag,
+                          const struct dns_answer *a, uint32_t now)
+{
+	size_t size = offsetof(struct entry, octets) + ((key->qname_len + 1u) & ~1u) +
+	              a->ttl_count * sizeof(uint16_t) + a->body_len;
+	enum shard_queue kind = shard_queue_of(a->kind);
+	struct entry    *e = shard_find(s, key, tag);
+	pool_ref         ref;
+
+	if (e)
+		shard_drop(s, e);
+	while (!shard_make_slot(s))
+		shard_evict(s, shard_victim(s, shard_queue_to_cut(s, kind, now), now), now);
+	ref = shard_alloc(s, size, kind, now);
+	if (!ref)
+		return NULL;
+	e = shard_at(s, ref);
+	e->tag = tag;
+	e->route = key->route;
+	e->stored = now;
+	e->ttl_s = a->ttl_s;
+	e->qtype = key->qtype;
+	e->ancount = a->ancount;
+	e->nscount = a->nscount;
+	e->arcount = a->arcount;
+	e->ttl_count = a->ttl_count;
+	e->body_len = a->body_len;
+	e->required_len = a->required_len;
+	e->ede = a->ede;
+	e->qname_len = key->qname_len;
+	e->variant = key->variant;
+	e->kind = a->kind;
+	e->rcode = a->rcode;
+	atomic_init(&e->seen, 0);
+	atomic_init(&e->hits, 0);
+	e->failures = 0;
+	e->crosses_route = a->crosses_route;
+	memcpy(e->octets, key->qname, key->qname_len);
+	if (a->ttl_count)
+		memcpy(shard_ttl_at(e), a->ttl_at, a->ttl_count * sizeof(uint16_t));
+	if (a->body_len)
+		memcpy(shard_ttl_at(e) + a->ttl_count, a->body, a->body_len);
+	shard_slot_insert(s->slots, s->slot_mask, tag, ref);
+	shard_enqueue(s, e);
+	s->count++;
+	return e;
+}
+
+uint64_t shard_sweep(struct shard *s, bool (*wanted)(const struct entry *, const void *), const void *arg)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < QUEUES; i++) {
+		pool_ref ref = s->queue[i].oldest, next;
+
+		for (; ref; ref = next) {
+			struct entry *e = shard_at(s, ref);
+
+			next = e->newer;
+			if (!wanted(e, arg))
+				continue;
+			shard_drop(s, e);
+			n++;
+		}
+	}
+	return n;
+}
+
+size_t shard_octets(const struct shard *s)
+{
+	return pool_touched(&s->pool) + shard_slots_octets(s);
+}
+
+int shard_init(struct shard *s, size_t budget)
+{
+	pthread_rwlockattr_t attr;
+
+	memset(s, 0, sizeof *s);
+	s->budget = budget;
+	s->slots = calloc(SLOTS_FIRST, sizeof *s->slots);
+	if (!s->slots)
+		return -ENOMEM;
+	s->slot_mask = SLOTS_FIRST - 1;
+	if (pool_init(&s->pool, budget) < 0) {
+		free(s->slots);
+		s->slots = NULL;
+		return -ENOMEM;
+	}
+	shard_set_limit(s);
+	/* A put must not wait for a stream of hits to pause. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&s->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	return 0;
+}
+
+void shard_done(struct shard *s)
+{
+	if (!s->slots)
+		return;
+	pool_done(&s->pool);
+	free(s->slots);
+	pthread_rwlock_destroy(&s->lock);
+}

@@ -1,0 +1,81 @@
+/* shard.h - one shard of the cache: a table, two queues, and their memory.
+ *
+ * The owner (cache.c) holds the lock: for reading around shard_find() and
+ * shard_touch(), for writing around everything else.
+ */
+#ifndef LARDER_CACHE_SHARD_H
+#define LARDER_CACHE_SHARD_H
+
+#include "cache/cache.h"
+#include "cache/pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* One answer: header, qname, TTL offsets, body.  No pointers: it can be moved and written to disk. */
+struct entry {
+	uint32_t        pool_word;	/* the pool's */
+	pool_ref        newer, older;	/* in its queue */
+	uint32_t        tag;		/* hash of the key */
+	uint32_t        route;
+	uint32_t        stored;		/* sixteenths of a second of CLOCK_BOOTTIME */
+	uint32_t        ttl_s;
+	uint16_t        qtype;
+	uint16_t        ancount, nscount, arcount;
+	uint16_t        ttl_count;
+	uint16_t        body_len, required_len;
+	uint16_t        ede;
+	uint8_t         qname_len;
+	uint8_t         variant;
+	uint8_t         kind, rcode;
+	_Atomic uint8_t seen;		/* SIEVE: asked for since the hand came by */
+	_Atomic uint8_t hits;		/* in this TTL period; stays at 255 */
+	uint8_t         failures;	/* in a row */
+	uint8_t         crosses_route;
+	uint8_t         octets[];	/* qname, padding to 2, ttl_at[], body */
+};
+
+enum shard_queue { QUEUE_POSITIVE, QUEUE_NEGATIVE, QUEUES };
+
+/* A SIEVE queue (Zhang et al., NSDI 2024): the hand goes from old to new, spares what was seen, and
+ * nothing moves on a hit. */
+struct sieve {
+	pool_ref newest, oldest, hand;
+	uint64_t entries, octets;
+};
+
+struct slot {
+	uint32_t tag;
+	pool_ref ref;			/* 0: empty */
+};
+
+struct shard {
+	pthread_rwlock_t lock;
+	struct slot     *slots;		/* linear probing, a power of two */
+	uint32_t         slot_mask;
+	uint32_t         count;
+	struct pool      pool;
+	struct sieve     queue[QUEUES];
+	size_t           budget;	/* octets for pool and slots together */
+	uint64_t         evicted, expired;
+} __attribute__((aligned(64)));
+
+int  shard_init(struct shard *s, size_t budget);	/* 0 or -ENOMEM */
+void shard_done(struct shard *s);
+
+uint32_t      shard_time(uint64_t now_ms);		/* as in entry.stored */
+bool          shard_is_fresh(const struct entry *e, uint32_t now);
+struct entry *shard_find(const struct shard *s, const struct cache_key *key, uint32_t tag);
+void          shard_answer(const struct entry *e, struct dns_answer *out);	/* borrows from e */
+void          shard_touch(struct entry *e);
+
+/* A new entry for key with room for a, in place of an old one; NULL when no room could be made. */
+struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t tag,
+                          const struct dns_answer *a, uint32_t now);
+void          shard_remove(struct shard *s, struct entry *e);
+/* Removes what wanted() says; gives how many. */
+uint64_t      shard_sweep(struct shard *s, bool (*wanted)(const struct entry *e, const void *arg),
+                          const void *arg);
+size_t        shard_octets(const struct shard *s);
+
+#endif

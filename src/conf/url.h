@@ -1,0 +1,27 @@
+/* url.h - how an upstream is written: 192.0.2.1, udp://192.0.2.1:5353, tcp://[2001:db8::1]. */
+#ifndef LARDER_CONF_URL_H
+#define LARDER_CONF_URL_H
+
+#include "base/addr.h"
+#include "upstream/conf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CONF_WHY_MAX 384	/* a mistake in words */
+#define CONF_URL_MAX (ADDR_TEXT_MAX + 8)
+
+struct conf_url {
+	enum upstream_proto proto;
+	struct addr         addr;
+};
+
+/* 0, or -EINVAL and why. */
+int         conf_url_read(const char *text, struct conf_url *out, char why[CONF_WHY_MAX]);
+/* Normal form: scheme, address, port. */
+const char *conf_url_format(const struct conf_url *url, char out[CONF_URL_MAX]);
+/* May this be the name of an upstream?  Letters, digits, - and _, a letter first; so no name is
+ * ever mistaken for a URL or an address. */
+bool        conf_url_is_name(const char *text);
+
+#endif

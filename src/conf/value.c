@@ -1,0 +1,262 @@
+/* value.c - values by type: numbers, times, sizes, yes and no, addresses.
+ *
+ * The table alone says what a text means.  A number without the unit it needs
+ * is refused: nobody should have to guess whether "timeout: 5" are seconds.
+ */
+#include "conf/value.h"
+
+#include "base/log.h"
+#include "conf/report.h"
+#include "conf/suggest.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#define VALUE_LISTEN_PORT 53
+
+struct value_unit {
+	const char *name;
+	int64_t     factor;
+};
+/* Largest first: a bound is written with the first that divides it. */
+static const struct value_unit value_times[] = {
+	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 }, { NULL, 0 },
+};
+static const struct value_unit value_sizes[] = {
+	{ "G", 1073741824 }, { "M", 1048576 }, { "K", 1024 }, { "B", 1 }, { NULL, 0 },
+};
+#define VALUE_TIME_EXAMPLES "(examples: 500ms, 30s, 5m, 1h, 1d)"
+#define VALUE_SIZE_EXAMPLES "(examples: 512K, 64M, 1G)"
+
+static const struct value_unit *value_units(enum conf_type type)
+{
+	if (type == CONF_MS || type == CONF_SECONDS)
+		return value_times;
+	return type == CONF_OCTETS ? value_sizes : NULL;
+}
+
+const char *conf_value_format(enum conf_type type, int64_t number, char out[32])
+{
+	const struct value_unit *u = value_units(type);
+
+	if (type == CONF_SECONDS)
+		number *= 1000;
+	if (type == CONF_BOOL)
+		snprintf(out, 32, "%s", number ? "yes" : "no");
+	else if (!u)
+		snprintf(out, 32, "%lld", (long long)number);
+	else if (!number)
+		snprintf(out, 32, "0%s", u == value_times ? "s" : "B");
+	else {
+		while (number % u->factor)
+			u++;
+		snprintf(out, 32, "%lld%s", (long long)(number / u->factor), u->name);
+	}
+	return out;
+}
+
+static int value_bounds(const struct conf_option *o, const char *text, int64_t number,
+                        char why[CONF_WHY_MAX])
+{
+	char low[32], high[32];
+
+	if (number >= o->min && number <= o->max)
+		return 0;
+	snprintf(why, CONF_WHY_MAX, "\"%s\" must be between %s and %s, not %.40s", o->name,
+	         conf_value_format(o->type, o->min, low), conf_value_format(o->type, o->max, high), text);
+	return -EINVAL;
+}
+
+/* Digits at *text, which moves on past them.  More than fits counts as very much. */
+static int64_t value_digits(const char **text)
+{
+	int64_t v = 0;
+
+	for (; **text >= '0' && **text <= '9'; ++*text)
+		v = v > INT64_MAX / 10 - 1 ? INT64_MAX / 10 : v * 10 + (**text - '0');
+	return v;
+}
+
+static int value_number(const struct conf_option *o, const char *text, int64_t *out,
+                        char why[CONF_WHY_MAX])
+{
+	const char *p = text;
+	char        clip[CONF_CLIP_MAX];
+
+	*out = value_digits(&p);
+	if (p == text || *p) {
+		snprintf(why, CONF_WHY_MAX, "\"%s\" takes a whole number from %lld to %lld, not \"%s\"", o->name,
+		         (long long)o->min, (long long)o->max, conf_clip(text, clip));
+		return -EINVAL;
+	}
+	return value_bounds(o, text, *out, why);
+}
+
+/* Times and sizes: digits and one unit. */
+static int value_with_unit(const struct conf_option *o, const char *text, int64_t *out,
+                           char why[CONF_WHY_MAX])
+{
+	const struct value_unit *units = value_units(o->type), *u = units;
+	bool                     time = units == value_times;
+	const char              *p = text, *examples = time ? VALUE_TIME_EXAMPLES : VALUE_SIZE_EXAMPLES;
+	char                     clip[CONF_CLIP_MAX];
+	int64_t                  number = value_digits(&p);
+
+	conf_clip(text, clip);
+	if (p == text) {
+		snprintf(why, CONF_WHY_MAX, "\"%s\" takes a %s, not \"%s\" %s", o->name, time ? "time" : "size", clip, examples);
+		return -EINVAL;
+	}
+	if (!*p) {
+		snprintf(why, CONF_WHY_MAX, "\"%s\": %s lacks its unit %s", o->name, clip, examples);
+		return -EINVAL;
+	}
+	while (u->name && strcmp(u->name, p))
+		u++;
+	if (!u->name) {
+		snprintf(why, CONF_WHY_MAX, "\"%s\": unknown unit in \"%s\" %s", o->name, clip, examples);
+		return -EINVAL;
+	}
+	if (__builtin_mul_overflow(number, u->factor, &number))
+		number = INT64_MAX;
+	if (o->type == CONF_SECONDS) {
+		if (number % 1000 && number != INT64_MAX) {
+			snprintf(why, CONF_WHY_MAX, "\"%s\" counts whole seconds, not %s", o->name, clip);
+			return -EINVAL;
+		}
+		number /= 1000;
+	}
+	*out = number;
+	if (!o->size && number) {
+		snprintf(why, CONF_WHY_MAX, "\"%s\" is not built yet: only 0s is possible", o->name);
+		return -EINVAL;
+	}
+	return value_bounds(o, text, number, why);
+}
+
+static int value_bool(const struct conf_option *o, const char *text, int64_t *out,
+                      char why[CONF_WHY_MAX])
+{
+	static const char *const words[] = { "no", "yes", "false", "true", "off", "on" };
+	char                     clip[CONF_CLIP_MAX];
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (!strcmp(text, words[i])) {
+			*out = i & 1;
+			if (o->size || !*out)
+				return 0;
+			snprintf(why, CONF_WHY_MAX, "\"%s\" is not built yet: only no is possible", o->name);
+			return -EINVAL;
+		}
+	snprintf(why, CONF_WHY_MAX, "\"%s\" takes yes or no, not \"%s\"", o->name, conf_clip(text, clip));
+	return -EINVAL;
+}
+
+static int value_level(const struct conf_option *o, const char *text, int64_t *out,
+                       char why[CONF_WHY_MAX])
+{
+	struct suggest s;
+	char           clip[CONF_CLIP_MAX], hint[SUGGEST_TEXT_MAX];
+
+	suggest_init(&s, text);
+	for (*out = 0; log_level_names[*out]; ++*out) {
+		if (!strcmp(text, log_level_names[*out]))
+			return 0;
+		suggest_offer(&s, log_level_names[*out]);
+	}
+	snprintf(why, CONF_WHY_MAX, "\"%s\" takes error, warning, notice, info or debug, not \"%s\"%s",
+	         o->name, conf_clip(text, clip), suggest_text(&s, hint));
+	return -EINVAL;
+}
+
+static int value_text(const struct conf_option *o, const char *text, size_t len,
+                      char why[CONF_WHY_MAX])
+{
+	if (len < (size_t)o->min || len > (size_t)o->max) {
+		snprintf(why, CONF_WHY_MAX, "\"%s\" must have between %lld and %lld octets, not %zu", o->name,
+		         (long long)o->min, (long long)o->max, len);
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < len;) {
+		uint32_t code;
+
+		i += conf_char(text + i, len - i, &code);
+		if (code < 0x20 || code == 0x7f || code == CONF_CHAR_BAD) {
+			snprintf(why, CONF_WHY_MAX, "\"%s\" must be UTF-8 without control characters", o->name);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int value_listen(const char *text, struct addr *out, char why[CONF_WHY_MAX])
+{
+	char        clip[CONF_CLIP_MAX];
+	const char *percent = strchr(text, '%');
+
+	if (addr_parse(text, VALUE_LISTEN_PORT, out) == 0)
+		return 0;
+	conf_clip(text, clip);
+	if (percent)
+		snprintf(why, CONF_WHY_MAX, "\"%s\" is not an address; is there an interface \"%.*s\"?", clip,
+		         (int)strcspn(percent + 1, "]:"), percent + 1);
+	else
+		snprintf(why, CONF_WHY_MAX,
+		         "\"%s\" is not an address to listen on (examples: 127.0.0.1, 127.0.0.1:5353, \"::1\", \"[::1]:5353\")",
+		         clip);
+	return -EINVAL;
+}
+
+static int value_prefix(const char *text, struct addr_prefix *out, char why[CONF_WHY_MAX])
+{
+	char clip[CONF_CLIP_MAX];
+
+	if (addr_prefix_parse(text, out) == 0)
+		return 0;
+	snprintf(why, CONF_WHY_MAX,
+	         "\"%s\" is not an address prefix (examples: 192.0.2.0/24, 192.0.2.1, \"2001:db8::/32\")",
+	         conf_clip(text, clip));
+	return -EINVAL;
+}
+
+int conf_value_read(const struct conf_option *o, const char *text, size_t len,
+                    union conf_value *out, char why[CONF_WHY_MAX])
+{
+	memset(out, 0, sizeof *out);
+	if (memchr(text, '\0', len)) {
+		snprintf(why, CONF_WHY_MAX, "\"%s\" must be UTF-8 without control characters", o->name);
+		return -EINVAL;
+	}
+	switch (o->type) {
+	case CONF_NUMBER:
+		return value_number(o, text, &out->number, why);
+	case CONF_MS:
+	case CONF_SECONDS:
+	case CONF_OCTETS:
+		return value_with_unit(o, text, &out->number, why);
+	case CONF_BOOL:
+		return value_bool(o, text, &out->number, why);
+	case CONF_LEVEL:
+		return value_level(o, text, &out->number, why);
+	case CONF_TEXT:
+	case CONF_PATH:
+		return value_text(o, text, len, why);
+	case CONF_URL:
+		return conf_url_read(text, &out->url, why);
+	case CONF_LISTEN:
+		return value_listen(text, &out->addr, why);
+	case CONF_PREFIXES:
+		return value_prefix(text, &out->prefix, why);
+	case CONF_FORWARD:
+	case CONF_ROUTES:
+		return conf_url_is_name(text) ? 0 : conf_url_read(text, &out->url, why);
+	case CONF_PINS:
+	case CONF_SECTION:
+	case CONF_UPSTREAMS:
+		break;
+	}
+	snprintf(why, CONF_WHY_MAX, "\"%s\" is not built yet", o->name);
+	return -EINVAL;
+}

@@ -1,0 +1,230 @@
+/* call.c - calls are checked here, once, so that methods need not.
+ *
+ * Two kinds of mistakes are told apart.  Whoever calls a method that is not
+ * there, or with parameters it does not take, hears so and may go on.  Whoever
+ * sends something that is no call at all has lost the thread of the protocol:
+ * one reply says so and the connection ends.
+ */
+#include "control/call.h"
+
+#include "base/log.h"
+#include "control/interfaces.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Who may call a method.  Today the mode of the socket decides for all; orders are logged. */
+enum call_right {
+	CALL_COUNTERS,			/* counters and settings, nothing of what clients ask */
+	CALL_ORDERS,			/* changes what larderd does or holds */
+};
+
+struct call_parameter {
+	const char *name;
+	json_type   type;		/* JSON_TRUE stands for both truths */
+	bool        required;
+};
+
+static const struct call_method {
+	const char           *name;
+	enum call_right       right;
+	void                (*run)(struct call *c);
+	struct call_parameter parameters[4];	/* ends with a NULL name */
+} call_methods[] = {
+	{ "org.varlink.service.GetInfo", CALL_COUNTERS, service_get_info, { { 0 } } },
+	{ "org.varlink.service.GetInterfaceDescription", CALL_COUNTERS, service_get_interface_description,
+	  { { "interface", JSON_STRING, true } } },
+	{ "io.larder.Status", CALL_COUNTERS, larder_status, { { 0 } } },
+	{ "io.larder.Stats", CALL_COUNTERS, larder_stats, { { 0 } } },
+	{ "io.larder.Config", CALL_COUNTERS, larder_config, { { 0 } } },
+	{ "io.larder.Flush", CALL_ORDERS, larder_flush,
+	  { { "name", JSON_STRING, false }, { "type", JSON_STRING, false }, { "subtree", JSON_TRUE, false } } },
+	{ "io.larder.Reload", CALL_ORDERS, larder_reload, { { 0 } } },
+};
+
+void call_fail(struct call *c, const char *error, json_t *parameters)
+{
+	json_decref(c->reply);
+	c->error = error;
+	c->reply = parameters;
+	if (parameters)
+		return;
+	c->error = CALL_OUT_OF_MEMORY;
+	c->reply = json_object();
+}
+
+void call_reply(struct call *c, json_t *parameters)
+{
+	call_fail(c, NULL, parameters);
+}
+
+void call_invalid(struct call *c, const char *parameter)
+{
+	call_fail(c, CALL_INVALID_PARAMETER, json_pack("{s:s}", "parameter", parameter));
+}
+
+static bool call_type_fits(const json_t *value, json_type type)
+{
+	return json_typeof(value) == type || (type == JSON_TRUE && json_is_false(value));
+}
+
+static const struct call_parameter *call_parameter_find(const struct call_method *m, const char *name)
+{
+	for (const struct call_parameter *p = m->parameters; p->name; p++)
+		if (!strcmp(p->name, name))
+			return p;
+	return NULL;
+}
+
+/* Are these the parameters the method takes?  If not, the call has its reply.
+ * Null is the same as absent. */
+static bool call_parameters_fit(struct call *c, const struct call_method *m)
+{
+	const char *name;
+	json_t     *value;
+
+	json_object_foreach(c->parameters, name, value) {
+		const struct call_parameter *p = call_parameter_find(m, name);
+
+		if (!p || !(json_is_null(value) || call_type_fits(value, p->type))) {
+			call_invalid(c, name);
+			return false;
+		}
+	}
+	for (const struct call_parameter *p = m->parameters; p->name; p++) {
+		value = json_object_get(c->parameters, p->name);
+		if (p->required && (!value || json_is_null(value))) {
+			call_invalid(c, p->name);
+			return false;
+		}
+	}
+	return true;
+}
+
+static const struct call_method *call_method_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof call_methods / sizeof call_methods[0]; i++)
+		if (!strcmp(call_methods[i].name, name))
+			return &call_methods[i];
+	return NULL;
+}
+
+/* Says which half of the name is unknown. */
+static void call_not_found(struct call *c, const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	size_t      len = dot ? (size_t)(dot - name) : 0;
+
+	for (const struct control_interface *i = control_interfaces; i->name; i++)
+		if (strlen(i->name) == len && !memcmp(i->name, name, len)) {
+			call_fail(c, CALL_METHOD_NOT_FOUND, json_pack("{s:s}", "method", name));
+			return;
+		}
+	call_fail(c, CALL_INTERFACE_NOT_FOUND, json_pack("{s:s%}", "interface", name, len));
+}
+
+static void call_run(struct call *c, const struct ucred *peer, const char *name)
+{
+	const struct call_method *m = call_method_find(name);
+
+	if (!m) {
+		call_not_found(c, name);
+		return;
+	}
+	if (!call_parameters_fit(c, m))
+		return;
+	if (m->right == CALL_ORDERS)
+		log_info("control: %s by uid %u, pid %d", m->name, (unsigned)peer->uid, (int)peer->pid);
+	m->run(c);
+}
+
+/* The first member of a message that makes it no call, or NULL.  Members that the protocol may
+ * get one day are let pass. */
+static const char *call_flaw(const json_t *message)
+{
+	static const struct call_parameter members[] = {
+		{ "method", JSON_STRING, true },
+		{ "parameters", JSON_OBJECT, false },
+		{ "oneway", JSON_TRUE, false },
+		{ "more", JSON_TRUE, false },
+		{ "upgrade", JSON_TRUE, false },
+	};
+
+	if (!json_is_object(message))
+		return "message";
+	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+		const json_t *value = json_object_get(message, members[i].name);
+
+		if (value && !json_is_null(value) ? !call_type_fits(value, members[i].type)
+		                                  : members[i].required)
+			return members[i].name;
+	}
+	return NULL;
+}
+
+/* JSON as text, or NULL.  It is measured first and written into one block: json_dumps() grows its
+ * block as it goes, and leaves keys out when that fails. */
+static char *call_text(const json_t *json)
+{
+	const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(6);
+	size_t       len = json_dumpb(json, NULL, 0, flags);
+	char        *text = len ? malloc(len + 1) : NULL;
+
+	if (!text)
+		return NULL;
+	if (json_dumpb(json, text, len, flags) != len) {
+		free(text);
+		return NULL;
+	}
+	text[len] = '\0';
+	return text;
+}
+
+/* The reply as text, and the end of the JSON it was. */
+static char *call_finish(struct call *c)
+{
+	json_t *reply;
+	char   *text;
+
+	if (c->error)
+		reply = json_pack("{s:s, s:o}", "error", c->error, "parameters", c->reply);
+	else
+		reply = json_pack("{s:o}", "parameters", c->reply);
+	text = call_text(reply);
+	json_decref(reply);
+	return text;
+}
+
+enum call_next call_answer(const struct control_ops *ops, const struct ucred *peer,
+                           const char *message, size_t len, char **reply)
+{
+	struct call c = { .ops = ops };
+	json_t     *call = json_loadb(message, len, JSON_REJECT_DUPLICATES, NULL);
+	const char *flaw = call_flaw(call);
+	bool        oneway = !flaw && json_is_true(json_object_get(call, "oneway"));
+
+	c.parameters = json_object_get(call, "parameters");
+	if (flaw)
+		call_invalid(&c, flaw);
+	else if (json_is_true(json_object_get(call, "upgrade")))
+		call_invalid(&c, "upgrade");	/* no method has another protocol to change to */
+	else
+		call_run(&c, peer, json_string_value(json_object_get(call, "method")));
+	*reply = call_finish(&c);
+	json_decref(call);
+	if (oneway) {
+		free(*reply);
+		*reply = NULL;
+		return CALL_GOES_ON;
+	}
+	return flaw || !*reply ? CALL_WAS_LAST : CALL_GOES_ON;
+}
+
+char *call_garbage_reply(void)
+{
+	struct call c = { 0 };
+
+	call_invalid(&c, "message");
+	return call_finish(&c);
+}

@@ -1,0 +1,65 @@
+/* control.h - the control socket: orders and questions as Varlink messages.
+ *
+ * JSON objects, each ended by NUL, over a stream socket in the file system.
+ * The interface io.larder is described in io.larder.varlink beside this file;
+ * org.varlink.service tells it to any Varlink client.  Everything that is
+ * asked or ordered is done by the daemon through the functions it gave.
+ * Runs on the main thread's loop, in a process that ignores SIGPIPE.
+ */
+#ifndef LARDER_CONTROL_CONTROL_H
+#define LARDER_CONTROL_CONTROL_H
+
+#include "stats/stats.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct control_upstream {
+	const char *name, *url;			/* borrowed until the loop turns */
+	struct stats_upstream_view stats;
+};
+
+struct control_status {
+	const char *version;
+	double      uptime_s;
+	unsigned    workers;
+	const char *config_file;		/* NULL: none */
+	double      reloaded_ago_s;		/* since start or the last good reload */
+	bool        upstreams_from_resolv;
+	const char *resolv_file;		/* NULL: not used */
+	const char *trouble;			/* NULL, or one line: what keeps us from answering, e.g. no upstream */
+	size_t      listen_count;
+	const char *const *listen;		/* "127.0.0.1:53" … */
+	uint64_t    cache_entries, cache_negative, cache_octets, cache_size_octets, cache_evicted;
+};
+
+enum control_flush { CONTROL_FLUSH_ALL, CONTROL_FLUSH_NAME, CONTROL_FLUSH_NAME_TYPE, CONTROL_FLUSH_SUBTREE };
+
+/* What the daemon can be asked.  All run on the main thread and do not block for long;
+ * what is at out comes zeroed. */
+struct control_ops {
+	void (*status)(void *arg, struct control_status *out);		/* pointers borrowed until the loop turns */
+	void (*stats)(void *arg, struct stats_view *out);
+	size_t (*upstreams)(void *arg, struct control_upstream *out, size_t max);	/* gives how many */
+	/* name: wire form, lower case; qtype only for NAME_TYPE.  Gives how many entries went. */
+	uint64_t (*flush)(void *arg, enum control_flush what, const uint8_t *name, size_t name_len, uint16_t qtype);
+	/* 0, or -EINVAL with *report (heap text, the caller frees) saying every mistake. */
+	int  (*reload)(void *arg, char **report);
+	/* The effective configuration as text (heap, the caller frees), or NULL without memory. */
+	char *(*config)(void *arg);
+	void *arg;
+};
+
+struct control;
+
+/* Binds path, mode 0660; its folder must exist.  A stale socket file is replaced, a live one
+ * is -EADDRINUSE, a file of another kind -EEXIST.  *out, or a negative errno.
+ * Copies ops; borrows loop. */
+int  control_open(uv_loop_t *loop, const char *path, const struct control_ops *ops, struct control **out);
+/* Closes socket and connections, removes the socket file.  Memory goes back as the loop
+ * turns, so it must run until it has nothing left.  NULL is fine. */
+void control_close(struct control *c);
+
+#endif

@@ -1,0 +1,202 @@
+/* larder.c - io.larder: the methods, as io.larder.varlink describes them. */
+#include "control/call.h"
+#include "control/control.h"
+#include "control/reply.h"
+#include "dns/name.h"
+#include "dns/rrtype.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LARDER_CONFIGURATION_INVALID "io.larder.ConfigurationInvalid"
+#define LARDER_UPSTREAMS_MAX 256	/* told of; more are configured by nobody */
+#define LARDER_TYPE_ANY      255
+
+/* Upstreams as an array, each made by make(); NULL when memory is short. */
+static json_t *larder_upstreams(const struct control_ops *ops, json_t *(*make)(const struct control_upstream *))
+{
+	struct control_upstream *up = calloc(LARDER_UPSTREAMS_MAX, sizeof *up);
+	json_t                  *list = json_array();
+	size_t                   n;
+
+	if (!up || !list)
+		goto fail;
+	n = ops->upstreams(ops->arg, up, LARDER_UPSTREAMS_MAX);
+	for (size_t i = 0; i < n && i < LARDER_UPSTREAMS_MAX; i++)
+		if (json_array_append_new(list, make(&up[i])))
+			goto fail;
+	free(up);
+	return list;
+fail:
+	free(up);
+	json_decref(list);
+	return NULL;
+}
+
+static json_t *larder_upstream(const struct control_upstream *up)
+{
+	return json_pack("{s:o, s:o}", "name", reply_text(up->name), "url", reply_text(up->url));
+}
+
+static json_t *larder_upstream_stats(const struct control_upstream *up)
+{
+	return json_pack("{s:o, s:o, s:o, s:o}",
+	                 "name", reply_text(up->name),
+	                 "url", reply_text(up->url),
+	                 "counters", reply_counters(stats_upstream_rows, up->stats.counter, UPSTREAM_COUNTERS),
+	                 "exchange", reply_latency(&up->stats.exchange));
+}
+
+static json_t *larder_texts(const char *const *texts, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < n; i++)
+		if (json_array_append_new(list, reply_text(texts[i]))) {
+			json_decref(list);
+			list = NULL;
+		}
+	return list;
+}
+
+void larder_status(struct call *c)
+{
+	struct control_status s = { 0 };
+
+	c->ops->status(c->ops->arg, &s);
+	call_reply(c, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}",
+	                        "version", reply_text(s.version),
+	                        "uptime_s", reply_seconds(s.uptime_s),
+	                        "workers", reply_count(s.workers),
+	                        "config_file", reply_text(s.config_file),
+	                        "reloaded_ago_s", reply_seconds(s.reloaded_ago_s),
+	                        "listen", larder_texts(s.listen, s.listen_count),
+	                        "upstreams", larder_upstreams(c->ops, larder_upstream),
+	                        "upstreams_from_resolv", s.upstreams_from_resolv,
+	                        "resolv_file", reply_text(s.resolv_file),
+	                        "trouble", reply_text(s.trouble),
+	                        "cache", reply_cache(&s)));
+}
+
+/* All answers, whatever their outcome, in one histogram. */
+static json_t *larder_answers(const struct stats_view *v)
+{
+	struct histogram_view all = { 0 };
+
+	for (unsigned o = 0; o < OUTCOMES; o++) {
+		for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+			all.count[i] += v->answer[o].count[i];
+		all.total += v->answer[o].total;
+	}
+	return reply_latency(&all);
+}
+
+static json_t *larder_outcome(const struct stats_view *v, unsigned o)
+{
+	double share = v->queries ? (double)v->outcome[o] / (double)v->queries : 0;
+
+	return reply_add_quantiles(json_pack("{s:o, s:f}", "count", reply_count(v->outcome[o]), "share", share),
+	                           &v->answer[o]);
+}
+
+static json_t *larder_outcomes(const struct stats_view *v)
+{
+	json_t *outcomes = json_object();
+
+	for (unsigned o = 0; outcomes && o < OUTCOMES; o++)
+		if (json_object_set_new(outcomes, stats_outcome_rows[o].name, larder_outcome(v, o))) {
+			json_decref(outcomes);
+			outcomes = NULL;
+		}
+	return outcomes;
+}
+
+static json_t *larder_gauges(const struct stats_view *v)
+{
+	return json_pack("{s:o, s:o, s:o}",
+	                 "flights", reply_count(v->flights_now),
+	                 "waiting", reply_count(v->waiting_now),
+	                 "tcp_clients", reply_count(v->tcp_clients_now));
+}
+
+void larder_stats(struct call *c)
+{
+	struct control_status s = { 0 };
+	struct stats_view     v = { 0 };
+
+	c->ops->status(c->ops->arg, &s);
+	c->ops->stats(c->ops->arg, &v);
+	call_reply(c, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	                        "queries", reply_count(v.queries),
+	                        "answers", larder_answers(&v),
+	                        "outcomes", larder_outcomes(&v),
+	                        "counters", reply_counters(stats_counter_rows, v.counter, STATS_COUNTERS),
+	                        "gauges", larder_gauges(&v),
+	                        "cache", reply_cache(&s),
+	                        "upstreams", larder_upstreams(c->ops, larder_upstream_stats)));
+}
+
+/* What to flush, from parameters of the right types.  NULL, or the parameter that makes no sense:
+ * type and subtree narrow a name down or widen it, and neither goes with the other. */
+static const char *larder_flush_read(const json_t *parameters, enum control_flush *what,
+                                     struct dns_name *name, uint16_t *type)
+{
+	const char *name_text = json_string_value(json_object_get(parameters, "name"));
+	const char *type_text = json_string_value(json_object_get(parameters, "type"));
+	bool        subtree = json_is_true(json_object_get(parameters, "subtree"));
+
+	*what = CONTROL_FLUSH_ALL;
+	if (!name_text)
+		return type_text ? "type" : subtree ? "subtree" : NULL;
+	if (dns_name_from_text(name_text, name))
+		return "name";
+	dns_name_lower(name->octets, name->len);
+	*what = subtree ? CONTROL_FLUSH_SUBTREE : CONTROL_FLUSH_NAME;
+	if (!type_text)
+		return NULL;
+	if (subtree || dns_rrtype_from_text(type_text, type))
+		return "type";
+	if (*type != LARDER_TYPE_ANY)
+		*what = CONTROL_FLUSH_NAME_TYPE;
+	return NULL;
+}
+
+void larder_flush(struct call *c)
+{
+	enum control_flush what;
+	struct dns_name    name = { .len = 0 };
+	uint16_t           type = 0;
+	uint64_t           entries;
+	const char        *flaw = larder_flush_read(c->parameters, &what, &name, &type);
+
+	if (flaw) {
+		call_invalid(c, flaw);
+		return;
+	}
+	if (what == CONTROL_FLUSH_ALL)
+		entries = c->ops->flush(c->ops->arg, what, NULL, 0, 0);
+	else
+		entries = c->ops->flush(c->ops->arg, what, name.octets, name.len, type);
+	call_reply(c, json_pack("{s:o}", "entries", reply_count(entries)));
+}
+
+void larder_reload(struct call *c)
+{
+	char *report = NULL;
+	int   err = c->ops->reload(c->ops->arg, &report);
+
+	if (!err)
+		call_reply(c, json_object());
+	else
+		call_fail(c, LARDER_CONFIGURATION_INVALID,
+		          json_pack("{s:o}", "report", reply_text(report ? report : strerror(-err))));
+	free(report);
+}
+
+void larder_config(struct call *c)
+{
+	char *text = c->ops->config(c->ops->arg);
+
+	call_reply(c, text ? json_pack("{s:o}", "text", reply_text(text)) : NULL);
+	free(text);
+}

@@ -1,0 +1,23 @@
+liblarder_a_SOURCES += \
+	src/control/bind.c src/control/bind.h \
+	src/control/call.c src/control/call.h \
+	src/control/connection.c src/control/connection.h \
+	src/control/control.c src/control/control.h \
+	src/control/interfaces.h \
+	src/control/larder.c \
+	src/control/reply.c src/control/reply.h \
+	src/control/service.c
+nodist_liblarder_a_SOURCES = src/control/interfaces.c
+
+# The descriptions that GetInterfaceDescription serves, as C strings.
+control_interfaces = \
+	src/control/org.varlink.service.varlink \
+	src/control/io.larder.varlink
+
+src/control/interfaces.c: src/control/embed.awk $(control_interfaces)
+	$(AM_V_GEN)$(MKDIR_P) src/control && \
+	(cd $(srcdir) && LC_ALL=C $(AWK) -f src/control/embed.awk $(control_interfaces)) > $@.tmp && \
+	mv $@.tmp $@
+
+CLEANFILES += src/control/interfaces.c
+EXTRA_DIST += src/control/README.md src/control/embed.awk $(control_interfaces)

@@ -1,0 +1,28 @@
+/* reply.h - values of replies.
+ *
+ * All give a new JSON value, or NULL when memory is short; json_pack() and
+ * json_object_set_new() take that NULL and fail in turn, so that only the end
+ * of the chain needs to look.
+ */
+#ifndef LARDER_CONTROL_REPLY_H
+#define LARDER_CONTROL_REPLY_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct control_status;
+struct histogram_view;
+struct stats_row;
+
+json_t *reply_text(const char *text);		/* NULL text is null; octets that are not UTF-8 become "?" */
+json_t *reply_count(uint64_t n);		/* JSON's integers end at 2^63 - 1 */
+json_t *reply_seconds(double s);		/* whole ones */
+json_t *reply_cache(const struct control_status *s);
+
+/* A counter for each row, by name. */
+json_t *reply_counters(const struct stats_row *rows, const uint64_t *counters, size_t n);
+/* Adds p50_us, p90_us and p99_us to into (NULL is fine, and stays NULL); gives into, or NULL, then freed. */
+json_t *reply_add_quantiles(json_t *into, const struct histogram_view *h);
+json_t *reply_latency(const struct histogram_view *h);
+
+#endif

@@ -1,0 +1,649 @@
+/* daemon.c - the main thread: what happens once, and what is told to all workers.
+ *
+ * Order of the start: sockets are bound, the control socket too, then the user
+ * is changed, then threads begin.  A reload parses whole, opens what is new,
+ * and only then hands out the new setup; when anything of that fails the old
+ * configuration stays in force.
+ *
+ * The main thread does no I/O for queries: it may block for a moment.
+ */
+#include "config.h"
+
+#include "daemon/daemon.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cache/cache.h"
+#include "control/control.h"
+#include "daemon/sockets.h"
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define STOP_GRACE_MS   1000
+#define RESOLV_CHECK_MS 1000
+#define DEFAULT_SOCKET  "/run/larder/io.larder"
+
+/* An address that is being listened on. */
+struct listening {
+	struct addr addr;
+	char        text[ADDR_TEXT_MAX];
+};
+
+/* What tells one state of a file from the next. */
+struct file_mark {
+	dev_t           dev;
+	ino_t           ino;
+	off_t           size;
+	struct timespec mtime;
+};
+
+struct daemon {
+	const struct conf_args *args;		/* borrowed */
+	struct conf            *conf;		/* a reference */
+	struct setup           *setup;		/* a reference; holds one to conf */
+	struct cache           *cache;
+	struct worker         **workers;
+	unsigned                worker_count, started;
+	struct listening       *listening;
+	size_t                  listening_count;
+	struct control         *control;	/* NULL: none */
+	uv_loop_t               loop;
+	uv_signal_t             on_hup, on_term, on_int;
+	uv_timer_t              resolv_timer;
+	struct file_mark        resolv_mark;
+	uint64_t                started_us, loaded_us;
+	const char             *listen_texts[64];	/* for control_status */
+	bool                    stopping;
+};
+
+static uint64_t daemon_now_us(void)
+{
+	return clock_mono_us(clock_system());
+}
+
+/* ---- setups ---- */
+
+static void daemon_release_conf(void *owner)
+{
+	conf_unref(owner);
+}
+
+static struct setup *daemon_make_setup(struct conf *conf, unsigned workers, const struct setup *old)
+{
+	struct setup_conf c = {
+		.policy = &conf->policy,
+		.upstreams = conf->upstreams,
+		.upstream_count = conf->upstream_count,
+		.times = conf->times,
+		.cache_times = conf->cache_times,
+		.worker_count = workers,
+		.release = daemon_release_conf,
+		.owner = conf_ref(conf),
+	};
+
+	c.times.max_flights = (conf->times.max_flights + workers - 1) / workers;
+	return setup_new(&c, old);
+}
+
+static struct listener_conf daemon_listener_conf(const struct conf *conf, unsigned workers)
+{
+	return (struct listener_conf){
+		.tcp_idle_ms = conf->tcp_idle_ms,
+		.tcp_clients = (conf->tcp_clients + workers - 1) / workers,
+		.tcp_per_client = conf->tcp_per_client,
+		.tcp_in_flight = conf->tcp_in_flight,
+	};
+}
+
+/* ---- listening ---- */
+
+static struct listening *daemon_find_listening(struct daemon *d, const struct addr *addr)
+{
+	for (size_t i = 0; i < d->listening_count; i++)
+		if (addr_equal(&d->listening[i].addr, addr))
+			return &d->listening[i];
+	return NULL;
+}
+
+static bool daemon_conf_listens(const struct conf *conf, const struct addr *addr)
+{
+	for (size_t i = 0; i < conf->listen_count; i++)
+		if (addr_equal(&conf->listen[i], addr))
+			return true;
+	return false;
+}
+
+/* Opens one address for all workers.  False: it is said why. */
+static bool daemon_listen(struct daemon *d, const struct addr *addr)
+{
+	struct socket_pair  pairs[64];
+	struct listening   *more;
+	enum sockets_result result = sockets_open(addr, pairs, d->worker_count);
+
+	if (result != SOCKETS_OPEN)
+		return result == SOCKETS_SKIPPED;
+	more = realloc(d->listening, (d->listening_count + 1) * sizeof *more);
+	if (!more) {
+		sockets_close(pairs, d->worker_count);
+		log_error("no memory to listen on another address");
+		return false;
+	}
+	d->listening = more;
+	for (unsigned i = 0; i < d->worker_count; i++)
+		if (worker_listen(d->workers[i], addr, pairs[i].udp, pairs[i].tcp) < 0)
+			sockets_close(&pairs[i], 1);
+	more += d->listening_count++;
+	more->addr = *addr;
+	addr_format(addr, more->text);
+	return true;
+}
+
+static void daemon_unlisten(struct daemon *d, struct listening *l)
+{
+	for (unsigned i = 0; i < d->worker_count; i++)
+		worker_unlisten(d->workers[i], &l->addr);
+	*l = d->listening[--d->listening_count];
+}
+
+static bool daemon_listen_all(struct daemon *d, const struct conf *conf)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < conf->listen_count; i++)
+		if (!daemon_find_listening(d, &conf->listen[i]))
+			good &= daemon_listen(d, &conf->listen[i]);
+	if (good && !d->listening_count) {
+		log_error("none of the addresses under `listen` could be opened");
+		good = false;
+	}
+	return good;
+}
+
+/* An open door that nobody was told of, or a closed one that was meant to be open. */
+static void daemon_warn_of_access(const struct conf *conf)
+{
+	struct addr outside;
+	bool        only_own = true;
+
+	addr_parse("192.0.2.1", 53, &outside);
+	for (size_t i = 0; i < conf->policy.allow_count; i++)
+		only_own &= conf->policy.allow[i].bits > 0 && !addr_prefix_match(&conf->policy.allow[i], &outside) &&
+		            (conf->policy.allow[i].family == AF_INET ? conf->policy.allow[i].octets[0] == 127 :
+		             conf->policy.allow[i].bits == 128);
+	for (size_t i = 0; only_own && i < conf->listen_count; i++) {
+		char text[ADDR_TEXT_MAX];
+
+		if (addr_is_loopback(&conf->listen[i]))
+			continue;
+		log_warning("%s: listening beyond this host, but `allow` lets only this host ask; set `allow`",
+		            addr_format(&conf->listen[i], text));
+	}
+}
+
+/* ---- resolv.conf ---- */
+
+static struct file_mark daemon_mark(const char *path)
+{
+	struct stat      st;
+	struct file_mark mark;
+
+	memset(&mark, 0, sizeof mark);
+	if (path && stat(path, &st) == 0) {
+		mark.dev = st.st_dev;
+		mark.ino = st.st_ino;
+		mark.size = st.st_size;
+		mark.mtime = st.st_mtim;
+	}
+	return mark;
+}
+
+static bool daemon_same_mark(const struct file_mark *a, const struct file_mark *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+static int daemon_reload(struct daemon *d, char **report);
+
+static void daemon_on_resolv_timer(uv_timer_t *t)
+{
+	struct daemon   *d = t->data;
+	struct file_mark mark = daemon_mark(d->conf->resolv_file);
+	char            *report = NULL;
+
+	if (daemon_same_mark(&mark, &d->resolv_mark))
+		return;
+	d->resolv_mark = mark;
+	log_notice("%s has changed; reading it again", d->conf->resolv_file);
+	if (daemon_reload(d, &report) < 0)
+		log_error("it could not be used; keeping what was:\n%s", report ? report : "no memory");
+	free(report);
+}
+
+/* Symbolic links are followed and replaced on hosts that change networks: looking is surer than watching. */
+static void daemon_watch_resolv(struct daemon *d)
+{
+	if (!d->conf->resolv_file) {
+		uv_timer_stop(&d->resolv_timer);
+		return;
+	}
+	d->resolv_mark = daemon_mark(d->conf->resolv_file);
+	uv_timer_start(&d->resolv_timer, daemon_on_resolv_timer, RESOLV_CHECK_MS, RESOLV_CHECK_MS);
+}
+
+/* ---- reload ---- */
+
+static void daemon_warn_of_restart(const struct conf *old, const struct conf *new)
+{
+	const char *old_socket = old->control_socket ? old->control_socket : "";
+	const char *new_socket = new->control_socket ? new->control_socket : "";
+
+	if (old->threads != new->threads)
+		log_warning("`threads` takes effect at the next start");
+	if (old->cache.size_octets != new->cache.size_octets)
+		log_warning("`cache: size` takes effect at the next start");
+	if (strcmp(old_socket, new_socket))
+		log_warning("`control-socket` takes effect at the next start");
+	if (strcmp(old->user ? old->user : "", new->user ? new->user : ""))
+		log_warning("`user` takes effect at the next start");
+}
+
+/* Prints a report line by line, so that each stands behind its own label. */
+static void daemon_log_report(enum log_level level, char *report)
+{
+	char *save = NULL;
+
+	for (char *line = strtok_r(report, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		log_line(level, "%s", line);
+}
+
+static int daemon_reload(struct daemon *d, char **report)
+{
+	struct listener_conf listeners;
+	struct setup        *setup;
+	struct conf         *conf;
+
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)daemon_now_us());
+	conf = conf_load(d->args, report);
+	setup = conf ? daemon_make_setup(conf, d->worker_count, d->setup) : NULL;
+	if (!setup || !daemon_listen_all(d, conf)) {
+		if (conf && !*report)
+			*report = strdup("an address under `listen` could not be opened; the log says which");
+		setup_unref(setup);
+		conf_unref(conf);
+		sd_notify(0, "READY=1");
+		return -EINVAL;
+	}
+	if (*report)
+		daemon_log_report(LOG_LEVEL_WARNING, *report);
+	for (size_t i = d->listening_count; i-- > 0;)
+		if (!daemon_conf_listens(conf, &d->listening[i].addr))
+			daemon_unlisten(d, &d->listening[i]);
+	daemon_warn_of_restart(d->conf, conf);
+	daemon_warn_of_access(conf);
+	listeners = daemon_listener_conf(conf, d->worker_count);
+	for (unsigned i = 0; i < d->worker_count; i++)
+		if (worker_reconfigure(d->workers[i], setup_ref(setup), &listeners) < 0)
+			setup_unref(setup);
+	if (setup_routes_differ(d->setup, setup))
+		cache_flush_crossing(d->cache);
+	setup_unref(d->setup);
+	d->setup = setup;
+	conf_unref(d->conf);
+	d->conf = conf;
+	log_set_level(conf->log_level);
+	d->loaded_us = daemon_now_us();
+	daemon_watch_resolv(d);
+	sd_notify(0, "READY=1");
+	log_notice("configuration read again: %zu upstreams, %zu routes", conf->upstream_count,
+	           conf->policy.route_count - 1);
+	return 0;
+}
+
+static void daemon_on_hup(uv_signal_t *s, int signum)
+{
+	struct daemon *d = s->data;
+	char          *report = NULL;
+
+	(void)signum;
+	if (daemon_reload(d, &report) < 0) {
+		if (report)
+			daemon_log_report(LOG_LEVEL_ERROR, report);
+		log_error("the configuration was not taken; the old one stays in force");
+	}
+	free(report);
+}
+
+/* ---- control ---- */
+
+static void daemon_status(void *arg, struct control_status *out)
+{
+	struct daemon     *d = arg;
+	struct cache_stats cache;
+	size_t             max = sizeof d->listen_texts / sizeof *d->listen_texts;
+
+	cache_read_stats(d->cache, clock_boot_ms(clock_system()), &cache);
+	memset(out, 0, sizeof *out);
+	out->version = PACKAGE_VERSION;
+	out->uptime_s = (double)(daemon_now_us() - d->started_us) / 1e6;
+	out->reloaded_ago_s = (double)(daemon_now_us() - d->loaded_us) / 1e6;
+	out->workers = d->worker_count;
+	out->config_file = d->args->file;
+	out->upstreams_from_resolv = d->conf->from_resolv;
+	out->resolv_file = d->conf->resolv_file;
+	if (!d->conf->policy.routes[0].upstream_count)
+		out->trouble = "no upstream: names outside the routes get SERVFAIL";
+	out->listen_count = d->listening_count < max ? d->listening_count : max;
+	for (size_t i = 0; i < out->listen_count; i++)
+		d->listen_texts[i] = d->listening[i].text;
+	out->listen = d->listen_texts;
+	out->cache_entries = cache.entries;
+	out->cache_negative = cache.negative;
+	out->cache_octets = cache.octets;
+	out->cache_size_octets = cache.size_octets;
+	out->cache_evicted = cache.evicted;
+}
+
+static void daemon_stats(void *arg, struct stats_view *out)
+{
+	struct daemon *d = arg;
+
+	memset(out, 0, sizeof *out);
+	for (unsigned i = 0; i < d->worker_count; i++)
+		stats_read(worker_stats(d->workers[i]), out);
+}
+
+static size_t daemon_upstreams(void *arg, struct control_upstream *out, size_t max)
+{
+	struct daemon *d = arg;
+	size_t         n = d->setup->conf.upstream_count < max ? d->setup->conf.upstream_count : max;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct upstream *u = d->setup->upstreams[i];
+
+		memset(&out[i], 0, sizeof out[i]);
+		out[i].name = u->conf.name;
+		out[i].url = u->conf.url;
+		for (unsigned w = 0; w < d->worker_count; w++)
+			stats_upstream_read(&u->stats[w], &out[i].stats);
+	}
+	return n;
+}
+
+static uint64_t daemon_flush(void *arg, enum control_flush what, const uint8_t *name, size_t name_len,
+                             uint16_t qtype)
+{
+	struct daemon *d = arg;
+
+	switch (what) {
+	case CONTROL_FLUSH_ALL:
+		return cache_flush_all(d->cache);
+	case CONTROL_FLUSH_NAME:
+		return cache_flush_name(d->cache, name, name_len);
+	case CONTROL_FLUSH_NAME_TYPE:
+		return cache_flush_type(d->cache, name, name_len, qtype);
+	case CONTROL_FLUSH_SUBTREE:
+		return cache_flush_subtree(d->cache, name, name_len);
+	}
+	return 0;
+}
+
+static int daemon_control_reload(void *arg, char **report)
+{
+	return daemon_reload(arg, report);
+}
+
+static char *daemon_config(void *arg)
+{
+	struct daemon *d = arg;
+	char          *text = NULL;
+	size_t         len;
+	FILE          *f = open_memstream(&text, &len);
+	int            err;
+
+	if (!f)
+		return NULL;
+	err = conf_dump(d->conf, f);
+	if (fclose(f) != 0 || err < 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* /run/larder may not be there when larderd is started by hand. */
+static void daemon_make_socket_dir(const char *path)
+{
+	char *dir = strdup(path), *slash = dir ? strrchr(dir, '/') : NULL;
+
+	if (slash && slash != dir) {
+		*slash = '\0';
+		mkdir(dir, 0755);	/* that it failed is seen when the socket is bound */
+	}
+	free(dir);
+}
+
+/* False: larderd must not start. */
+static bool daemon_open_control(struct daemon *d)
+{
+	const struct control_ops ops = {
+		.status = daemon_status,
+		.stats = daemon_stats,
+		.upstreams = daemon_upstreams,
+		.flush = daemon_flush,
+		.reload = daemon_control_reload,
+		.config = daemon_config,
+		.arg = d,
+	};
+	const char *path = d->conf->control_socket;
+	int         err;
+
+	if (!path)
+		return true;
+	if (!strcmp(path, DEFAULT_SOCKET))
+		daemon_make_socket_dir(path);
+	err = control_open(&d->loop, path, &ops, &d->control);
+	if (err == -EADDRINUSE) {
+		log_error("%s: another larderd answers on this control socket; stop it, or set `control-socket`",
+		          path);
+		return false;
+	}
+	if (err < 0)
+		log_warning("control socket %s: %s; going on without, larderctl will not work", path,
+		            strerror(-err));
+	return true;
+}
+
+/* ---- start and end ---- */
+
+static bool daemon_drop_root(const struct conf *conf)
+{
+	struct passwd *pw;
+
+	if (!conf->user)
+		return true;
+	if (geteuid() != 0) {
+		pw = getpwnam(conf->user);
+		if (pw && pw->pw_uid == geteuid())
+			return true;
+		log_error("cannot become user %s: larderd was not started as root", conf->user);
+		return false;
+	}
+	errno = 0;
+	pw = getpwnam(conf->user);
+	if (!pw) {
+		log_error("there is no user %s (`user` in the configuration)", conf->user);
+		return false;
+	}
+	if (conf->control_socket && chown(conf->control_socket, pw->pw_uid, pw->pw_gid) < 0)
+		log_debug("%s: %s", conf->control_socket, strerror(errno));
+	if (initgroups(conf->user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0) {
+		log_error("cannot become user %s: %s", conf->user, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+/* Every question in progress holds a socket: take what the system allows. */
+static void daemon_raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool daemon_make_workers(struct daemon *d)
+{
+	struct worker_conf conf = {
+		.cache = d->cache,
+		.listeners = daemon_listener_conf(d->conf, d->worker_count),
+	};
+
+	d->workers = calloc(d->worker_count, sizeof *d->workers);
+	if (!d->workers)
+		return false;
+	for (unsigned i = 0; i < d->worker_count; i++) {
+		conf.index = i;
+		conf.setup = setup_ref(d->setup);
+		d->workers[i] = worker_new(&conf);
+		if (!d->workers[i])
+			return false;
+	}
+	return true;
+}
+
+static bool daemon_start_workers(struct daemon *d)
+{
+	sigset_t all, old;
+	int      err = 0;
+
+	sigfillset(&all);		/* signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (d->started < d->worker_count && !(err = worker_start(d->workers[d->started])))
+		d->started++;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err < 0)
+		log_error("cannot start a thread: %s", strerror(-err));
+	return !err;
+}
+
+static void daemon_on_term(uv_signal_t *s, int signum)
+{
+	struct daemon *d = s->data;
+
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	log_notice("%s: stopping", signum == SIGINT ? "interrupted" : "terminated");
+	sd_notify(0, "STOPPING=1");
+	uv_stop(&d->loop);
+}
+
+static void daemon_say_ready(const struct daemon *d)
+{
+	char   text[512];
+	size_t n = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < d->listening_count && n < sizeof text - ADDR_TEXT_MAX - 2; i++)
+		n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i ? ", " : "", d->listening[i].text);
+	log_notice("ready: listening on %s; %zu upstream%s%s%s", text, d->conf->upstream_count,
+	           d->conf->upstream_count == 1 ? "" : "s", d->conf->from_resolv ? " from " : "",
+	           d->conf->from_resolv && d->conf->resolv_file ? d->conf->resolv_file : "");
+	sd_notifyf(0, "READY=1\nSTATUS=listening on %s", text);
+}
+
+static bool daemon_start(struct daemon *d)
+{
+	uint8_t secret[16];
+
+	if (getrandom(secret, sizeof secret, 0) != sizeof secret) {
+		log_error("the kernel gives no randomness: %s", strerror(errno));
+		return false;
+	}
+	d->cache = cache_new(&d->conf->cache, secret);
+	d->setup = daemon_make_setup(d->conf, d->worker_count, NULL);
+	if (!d->cache || !d->setup || !daemon_make_workers(d)) {
+		log_error("not enough memory to start");
+		return false;
+	}
+	if (!daemon_listen_all(d, d->conf) || !daemon_open_control(d) || !daemon_drop_root(d->conf))
+		return false;
+	daemon_warn_of_access(d->conf);
+	if (!d->conf->policy.routes[0].upstream_count)
+		log_warning("no upstream: names outside the routes get SERVFAIL; set `forward`");
+	if (!daemon_start_workers(d))
+		return false;
+	daemon_watch_resolv(d);
+	daemon_say_ready(d);
+	return true;
+}
+
+static void daemon_init_loop(struct daemon *d)
+{
+	uv_loop_init(&d->loop);
+	uv_signal_init(&d->loop, &d->on_hup);
+	uv_signal_init(&d->loop, &d->on_term);
+	uv_signal_init(&d->loop, &d->on_int);
+	uv_timer_init(&d->loop, &d->resolv_timer);
+	d->on_hup.data = d->on_term.data = d->on_int.data = d->resolv_timer.data = d;
+	uv_signal_start(&d->on_hup, daemon_on_hup, SIGHUP);
+	uv_signal_start(&d->on_term, daemon_on_term, SIGTERM);
+	uv_signal_start(&d->on_int, daemon_on_term, SIGINT);
+}
+
+static void daemon_stop(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->started; i++)
+		worker_stop(d->workers[i], STOP_GRACE_MS);
+	for (unsigned i = 0; i < d->started; i++)
+		worker_join(d->workers[i]);
+	for (unsigned i = 0; d->workers && i < d->worker_count; i++)
+		worker_free(d->workers[i]);
+	if (d->control)
+		control_close(d->control);
+	uv_close((uv_handle_t *)&d->on_hup, NULL);
+	uv_close((uv_handle_t *)&d->on_term, NULL);
+	uv_close((uv_handle_t *)&d->on_int, NULL);
+	uv_close((uv_handle_t *)&d->resolv_timer, NULL);
+	uv_run(&d->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&d->loop);
+	free(d->workers);
+	free(d->listening);
+	setup_unref(d->setup);
+	cache_free(d->cache);
+	conf_unref(d->conf);
+}
+
+int daemon_run(struct conf *conf, const struct conf_args *args)
+{
+	struct daemon d = { .args = args, .conf = conf, .worker_count = conf->threads };
+	bool          good;
+
+	log_set_level(conf->log_level);
+	signal(SIGPIPE, SIG_IGN);
+	daemon_raise_descriptors();
+	d.started_us = d.loaded_us = daemon_now_us();
+	daemon_init_loop(&d);
+	good = daemon_start(&d);
+	if (good)
+		uv_run(&d.loop, UV_RUN_DEFAULT);
+	daemon_stop(&d);
+	return good ? 0 : 1;
+}

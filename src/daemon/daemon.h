@@ -1,0 +1,11 @@
+/* daemon.h - the process: configuration, workers, signals, reload, the end. */
+#ifndef LARDER_DAEMON_DAEMON_H
+#define LARDER_DAEMON_DAEMON_H
+
+#include "conf/conf.h"
+
+/* Runs until SIGTERM or SIGINT.  Takes over conf; borrows args, by which it is loaded again on reload.
+ * Gives the exit code of the process. */
+int daemon_run(struct conf *conf, const struct conf_args *args);
+
+#endif

@@ -1,0 +1,8 @@
+liblarder_a_SOURCES += \
+	src/daemon/daemon.c src/daemon/daemon.h \
+	src/daemon/sockets.c src/daemon/sockets.h \
+	src/daemon/worker.c src/daemon/worker.h
+sbin_PROGRAMS += larderd
+larderd_SOURCES = src/daemon/main.c
+larderd_LDADD = liblarder.a $(LARDER_LIBS)
+EXTRA_DIST += src/daemon/README.md

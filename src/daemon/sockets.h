@@ -1,0 +1,23 @@
+/* sockets.h - opening listening sockets, and saying plainly why one cannot be opened. */
+#ifndef LARDER_DAEMON_SOCKETS_H
+#define LARDER_DAEMON_SOCKETS_H
+
+#include "base/addr.h"
+
+#include <stddef.h>
+
+struct socket_pair {
+	int udp, tcp;
+};
+
+enum sockets_result {
+	SOCKETS_OPEN,
+	SOCKETS_SKIPPED,	/* the host has no such address family: said in the log */
+	SOCKETS_FAILED,		/* said in the log, with what to do about it */
+};
+
+/* Opens count pairs for one address, one for each worker.  On anything but SOCKETS_OPEN none stays open. */
+enum sockets_result sockets_open(const struct addr *addr, struct socket_pair *pairs, size_t count);
+void                sockets_close(struct socket_pair *pairs, size_t count);
+
+#endif

@@ -1,0 +1,237 @@
+/* client.c - to the control socket and back.
+ *
+ * Blocking, with one deadline for everything from connect to the last octet.
+ * A failure is told in terms of what to do about it, because whoever sees it
+ * usually has a resolver that does not work.
+ */
+#include "larderctl/client.h"
+
+#include "base/varlink.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CLIENT_TIMEOUT_US 5000000
+#define CLIENT_REPLY_MAX  (16u << 20)	/* octets; a configuration is far from it */
+
+struct client {
+	const char *socket;		/* borrowed */
+	int         fd;
+	long long   deadline_us;
+};
+
+static long long client_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* Makes the next wait on the socket end at the deadline.  -ETIMEDOUT: it is past. */
+static int client_limit(const struct client *c, int option)
+{
+	long long      left = c->deadline_us - client_now_us();
+	struct timeval tv = { .tv_sec = left / 1000000, .tv_usec = left % 1000000 };
+
+	if (left <= 0)
+		return -ETIMEDOUT;
+	return setsockopt(c->fd, SOL_SOCKET, option, &tv, sizeof tv) < 0 ? -errno : 0;
+}
+
+static int client_failure(void)
+{
+	return errno == EAGAIN || errno == EINPROGRESS ? -ETIMEDOUT : -errno;
+}
+
+static int client_connect(struct client *c)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int                err;
+
+	if (strlen(c->socket) >= sizeof sun.sun_path)
+		return -ENAMETOOLONG;
+	memcpy(sun.sun_path, c->socket, strlen(c->socket));
+	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (c->fd < 0)
+		return -errno;
+	err = client_limit(c, SO_SNDTIMEO);
+	if (!err && connect(c->fd, (const struct sockaddr *)&sun, sizeof sun) < 0)
+		err = client_failure();
+	return err;
+}
+
+static int client_send(struct client *c, const char *octets, size_t len)
+{
+	while (len) {
+		int     err = client_limit(c, SO_SNDTIMEO);
+		ssize_t n;
+
+		if (err)
+			return err;
+		n = send(c->fd, octets, len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return client_failure();
+		octets += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* One message, borrowed from in.  -ECONNRESET: the other side closed before its end. */
+static int client_receive(struct client *c, struct varlink_buffer *in, const char **message, size_t *len)
+{
+	while (!(*message = varlink_next(in, len))) {
+		char   *at;
+		size_t  room;
+		ssize_t n;
+		int     err = varlink_room(in, &at, &room);
+
+		if (!err)
+			err = client_limit(c, SO_RCVTIMEO);
+		if (err)
+			return err;
+		n = recv(c->fd, at, room, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? client_failure() : -ECONNRESET;
+		varlink_filled(in, (size_t)n);
+	}
+	return 0;
+}
+
+/* The reply as JSON, or a negative errno; -EBADMSG when it is none. */
+static int client_exchange(struct client *c, const char *call, json_t **reply)
+{
+	struct varlink_buffer in;
+	const char           *message;
+	size_t                len;
+	int                   err;
+
+	varlink_init(&in, CLIENT_REPLY_MAX);
+	err = client_connect(c);
+	if (!err)
+		err = client_send(c, call, strlen(call) + 1);
+	if (!err)
+		err = client_receive(c, &in, &message, &len);
+	if (!err) {
+		*reply = json_loadb(message, len, JSON_REJECT_DUPLICATES, NULL);
+		if (!json_is_object(*reply)) {
+			json_decref(*reply);
+			err = -EBADMSG;
+		}
+	}
+	varlink_done(&in);
+	if (c->fd >= 0)
+		close(c->fd);
+	return err;
+}
+
+/* The group that may use the socket, as far as we can see: of the socket, or of the folder that
+ * keeps us from seeing it. */
+static void client_complain_permission(const char *path)
+{
+	char                *copy = term_memory(strdup(path));
+	struct stat          st;
+	const struct group  *group = NULL;
+
+	if (stat(path, &st) == 0 || stat(dirname(copy), &st) == 0)
+		group = getgrgid(st.st_gid);
+	free(copy);
+	if (!group || !group->gr_gid)
+		term_complain("permission denied: only root may use %s", path);
+	else
+		term_complain("permission denied: %s is for root and members of the group \"%s\" "
+		              "(usermod -aG %s USER, then log in again)",
+		              path, group->gr_name, group->gr_name);
+}
+
+static enum larderctl_exit client_complain(const char *path, int err)
+{
+	switch (-err) {
+	case ENOENT:
+	case ECONNREFUSED:
+		term_complain("larderd is not running: nobody listens on %s", path);
+		term_complain("start it with \"systemctl start larderd\", or say with --socket where its "
+		              "control-socket is");
+		return LARDERCTL_UNREACHABLE;
+	case EACCES:
+	case EPERM:
+		client_complain_permission(path);
+		return LARDERCTL_UNREACHABLE;
+	case ETIMEDOUT:
+		term_complain("larderd listens on %s but has not answered for %d s", path,
+		              CLIENT_TIMEOUT_US / 1000000);
+		return LARDERCTL_UNREACHABLE;
+	case EPIPE:
+	case ECONNRESET:
+		term_complain("the connection to %s ended before larderd answered", path);
+		return LARDERCTL_UNREACHABLE;
+	case ENAMETOOLONG:
+		term_complain("%s is too long for the path of a socket", path);
+		return LARDERCTL_USAGE;
+	case EBADMSG:
+	case EMSGSIZE:
+		term_complain("what answers on %s does not speak Varlink", path);
+		return LARDERCTL_REFUSED;
+	default:
+		term_complain("cannot talk to larderd on %s: %s", path, strerror(-err));
+		return LARDERCTL_UNREACHABLE;
+	}
+}
+
+/* Says what an error reply means. */
+static void client_complain_refused(const char *method, const char *error, const json_t *parameters)
+{
+	const char *parameter = json_string_value(json_object_get(parameters, "parameter"));
+	const char *report = json_string_value(json_object_get(parameters, "report"));
+
+	if (!strcmp(error, "io.larder.ConfigurationInvalid")) {
+		term_complain_lines(report ? report : "");
+		term_complain("the configuration has mistakes; larderd goes on with the one it had");
+	} else if (!strcmp(error, "io.larder.OutOfMemory"))
+		term_complain("larderd has no memory left for the reply");
+	else if (!strcmp(error, "org.varlink.service.InvalidParameter"))
+		term_complain("larderd does not accept what %s says for \"%s\"", method,
+		              parameter ? parameter : "?");
+	else if (!strcmp(error, "org.varlink.service.MethodNotFound") ||
+	         !strcmp(error, "org.varlink.service.InterfaceNotFound"))
+		term_complain("this larderd does not know %s; is it older than this larderctl?", method);
+	else
+		term_complain("larderd refused %s: %s", method, error);
+}
+
+enum larderctl_exit client_call(const char *socket_path, const char *method, json_t *parameters, json_t **out)
+{
+	struct client c = { .socket = socket_path, .fd = -1, .deadline_us = client_now_us() + CLIENT_TIMEOUT_US };
+	json_t       *call = term_memory(json_pack("{s:s, s:o}", "method", method, "parameters", parameters));
+	char         *text = term_memory(json_dumps(call, JSON_COMPACT));
+	json_t       *reply = NULL, *answer;
+	const char   *error;
+	int           err = client_exchange(&c, text, &reply);
+
+	free(text);
+	json_decref(call);
+	if (err)
+		return client_complain(socket_path, err);
+	error = json_string_value(json_object_get(reply, "error"));
+	answer = json_object_get(reply, "parameters");
+	if (error)
+		client_complain_refused(method, error, answer);
+	else
+		*out = json_is_object(answer) ? json_incref(answer) : term_memory(json_object());
+	json_decref(reply);
+	return error ? LARDERCTL_REFUSED : LARDERCTL_OK;
+}

@@ -1,0 +1,32 @@
+/* larderctl.h - what a verb is given, and what it may end with. */
+#ifndef LARDER_LARDERCTL_LARDERCTL_H
+#define LARDER_LARDERCTL_LARDERCTL_H
+
+#include "larderctl/term.h"
+
+#include <stdbool.h>
+
+/* Exit codes; larderctl(1) tells them to scripts. */
+enum larderctl_exit {
+	LARDERCTL_OK = 0,
+	LARDERCTL_REFUSED = 1,		/* larderd refused or failed */
+	LARDERCTL_USAGE = 2,		/* asked for something that makes no sense */
+	LARDERCTL_UNREACHABLE = 3,	/* no answer from larderd at all */
+};
+
+struct order {
+	const char *socket;
+	bool        json, subtree;
+	int         count;		/* of arguments after the verb */
+	char      **arguments;
+	struct term term;
+};
+
+/* The verbs.  Each says on standard error what went wrong. */
+enum larderctl_exit verb_status(const struct order *o);
+enum larderctl_exit verb_stats(const struct order *o);
+enum larderctl_exit verb_flush(const struct order *o);
+enum larderctl_exit verb_reload(const struct order *o);
+enum larderctl_exit verb_config(const struct order *o);
+
+#endif

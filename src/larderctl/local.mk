@@ -1,0 +1,15 @@
+bin_PROGRAMS += larderctl
+larderctl_SOURCES = \
+	src/larderctl/client.c src/larderctl/client.h \
+	src/larderctl/larderctl.h \
+	src/larderctl/main.c \
+	src/larderctl/show.h \
+	src/larderctl/show_stats.c \
+	src/larderctl/show_status.c \
+	src/larderctl/suggest.c src/larderctl/suggest.h \
+	src/larderctl/table.c src/larderctl/table.h \
+	src/larderctl/term.c src/larderctl/term.h \
+	src/larderctl/units.c src/larderctl/units.h \
+	src/larderctl/verbs.c
+larderctl_LDADD = liblarder.a $(LARDER_LIBS)
+EXTRA_DIST += src/larderctl/README.md

@@ -1,0 +1,172 @@
+/* main.c - larderctl: asks a running larderd, over its control socket.
+ *
+ * One table holds the verbs; finding one, the help and the did-you-mean walk
+ * it.  Options may stand anywhere.
+ */
+#include "config.h"
+
+#include "larderctl/larderctl.h"
+#include "larderctl/suggest.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LARDERCTL_SOCKET "/run/larder/io.larder"
+
+static const struct verb {
+	const char *word, *second;		/* second: NULL, or the word after it */
+	const char *arguments;			/* for the help */
+	int         count_max;			/* of them */
+	bool        subtree;			/* does --subtree mean something? */
+	const char *help;
+	enum larderctl_exit (*run)(const struct order *o);
+} verbs[] = {
+	{ "status", NULL, "", 0, false, "is larderd well, and what does it work with", verb_status },
+	{ "stats", NULL, "", 0, false, "how clients were answered, and how upstreams do", verb_stats },
+	{ "cache", "flush", " [NAME [TYPE]] [--subtree]", 2, true,
+	  "forget all answers, or those for a name", verb_flush },
+	{ "reload", NULL, "", 0, false, "read the configuration anew", verb_reload },
+	{ "config", NULL, "", 0, false, "print the configuration in effect", verb_config },
+};
+
+#define VERBS (sizeof verbs / sizeof verbs[0])
+
+enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_SUBTREE };
+
+static const struct option options[] = {
+	{ "socket", required_argument, NULL, OPTION_SOCKET },
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "subtree", no_argument, NULL, OPTION_SUBTREE },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void main_help(void)
+{
+	puts("usage: larderctl [OPTIONS] VERB\n\nVerbs:");
+	for (size_t i = 0; i < VERBS; i++) {
+		const struct verb *v = &verbs[i];
+		int n = printf("  %s%s%s%s", v->word, v->second ? " " : "", v->second ? v->second : "", v->arguments);
+
+		printf("%*s%s\n", n < 42 ? 42 - n : 1, "", v->help);
+	}
+	puts("\nOptions:\n"
+	     "  --socket PATH                           where larderd's control socket is, instead of\n"
+	     "                                          $LARDER_SOCKET or " LARDERCTL_SOCKET "\n"
+	     "  --json                                  print what larderd replied, as JSON\n"
+	     "  --subtree                               flush the name and every name below it\n"
+	     "  --help, --version\n"
+	     "\nExit codes: 0 done, 1 larderd refused or failed, 2 wrong usage, 3 larderd not reached.");
+}
+
+/* How far what was typed is from a verb, by either of its words. */
+static unsigned main_distance(const struct verb *v, const char *typed)
+{
+	unsigned first = suggest_distance(v->word, typed);
+	unsigned second = v->second ? suggest_distance(v->second, typed) : first;
+
+	return first < second ? first : second;
+}
+
+static enum larderctl_exit main_complain_verb(const char *typed)
+{
+	const struct verb *best = NULL;
+	unsigned           least = SUGGEST_FAR;
+
+	for (size_t i = 0; i < VERBS; i++)
+		if (main_distance(&verbs[i], typed) < least) {
+			least = main_distance(&verbs[i], typed);
+			best = &verbs[i];
+		}
+	if (best)
+		term_complain("there is no \"%s\"; did you mean \"larderctl %s%s%s\"?", typed, best->word,
+		              best->second ? " " : "", best->second ? best->second : "");
+	else
+		term_complain("there is no \"%s\"; see larderctl --help", typed);
+	return LARDERCTL_USAGE;
+}
+
+/* The verb that words begin with; NULL, and *result, when there is none. */
+static const struct verb *main_find(int count, char **words, enum larderctl_exit *result)
+{
+	*result = LARDERCTL_USAGE;
+	if (!count) {
+		term_complain("what shall be done? See larderctl --help");
+		return NULL;
+	}
+	for (size_t i = 0; i < VERBS; i++) {
+		if (strcmp(verbs[i].word, words[0]))
+			continue;
+		if (!verbs[i].second || (count > 1 && !strcmp(verbs[i].second, words[1])))
+			return &verbs[i];
+		if (count > 1)
+			main_complain_verb(words[1]);
+		else
+			term_complain("%s: what of it? larderctl %s %s%s", words[0], words[0],
+			              verbs[i].second, verbs[i].arguments);
+		return NULL;
+	}
+	*result = main_complain_verb(words[0]);
+	return NULL;
+}
+
+static enum larderctl_exit main_run(struct order *o, int count, char **words)
+{
+	enum larderctl_exit result;
+	const struct verb  *v = main_find(count, words, &result);
+	int                 taken = v && v->second ? 2 : 1;
+
+	if (!v)
+		return result;
+	o->count = count - taken;
+	o->arguments = words + taken;
+	if (o->count > v->count_max) {
+		term_complain("\"%s\" is too much for larderctl %s%s%s%s", o->arguments[v->count_max], v->word,
+		              v->second ? " " : "", v->second ? v->second : "", v->arguments);
+		return LARDERCTL_USAGE;
+	}
+	if (o->subtree && !v->subtree) {
+		term_complain("--subtree means nothing to %s", v->word);
+		return LARDERCTL_USAGE;
+	}
+	result = v->run(o);
+	if ((fflush(stdout) || ferror(stdout)) && !result) {
+		term_complain("cannot write the answer");
+		return LARDERCTL_REFUSED;
+	}
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	struct order o = { .socket = getenv("LARDER_SOCKET") };
+	int          c;
+
+	term_init(&o.term);
+	if (!o.socket || !*o.socket)
+		o.socket = LARDERCTL_SOCKET;
+	while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1)
+		switch (c) {
+		case OPTION_SOCKET:
+			o.socket = optarg;
+			break;
+		case OPTION_JSON:
+			o.json = true;
+			break;
+		case OPTION_SUBTREE:
+			o.subtree = true;
+			break;
+		case 'h':
+			main_help();
+			return LARDERCTL_OK;
+		case 'V':
+			puts("larderctl " PACKAGE_VERSION);
+			return LARDERCTL_OK;
+		default:	/* getopt_long() has said why */
+			return LARDERCTL_USAGE;
+		}
+	return (int)main_run(&o, argc - optind, argv + optind);
+}

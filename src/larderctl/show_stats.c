@@ -1,0 +1,193 @@
+/* show_stats.c - counters in the order in which one asks about them.
+ *
+ * How were clients answered and how fast; did the cache help; which upstream
+ * is slow or fails; is the cache full; and at last whatever else was counted.
+ * The tables follow what the daemon sends, so that one of another version is
+ * shown whole; explanations come from the tables of stats/ by name.
+ */
+#include "larderctl/show.h"
+#include "larderctl/table.h"
+#include "larderctl/units.h"
+#include "stats/stats.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *stats_help(const struct stats_row *rows, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(rows[i].name, name))
+			return rows[i].help;
+	return "";
+}
+
+static void stats_quantile_cell(struct table *t, const json_t *latency, const char *key, const struct term *term)
+{
+	const json_t *us = json_object_get(latency, key);
+	char          text[UNITS_MAX];
+
+	if (json_is_integer(us))
+		table_cell(t, "%s", units_time(json_integer_value(us), term->utf8, text));
+	else
+		table_cell(t, "-");
+}
+
+static void stats_answer_row(struct table *t, const char *name, const json_t *latency, long long count,
+                             long long queries, const char *help, const struct term *term)
+{
+	char share[UNITS_MAX];
+
+	table_row(t, count ? TABLE_PLAIN : TABLE_FAINT);
+	table_cell(t, "  %s", name);
+	table_cell(t, "%lld", count);
+	table_cell(t, "%s", units_share((double)count, (double)queries, share));
+	stats_quantile_cell(t, latency, "p50_us", term);
+	stats_quantile_cell(t, latency, "p90_us", term);
+	stats_quantile_cell(t, latency, "p99_us", term);
+	table_cell(t, "%s", help);
+}
+
+static void stats_head(struct table *t, const char *const *titles)
+{
+	table_row(t, TABLE_HEAD);
+	for (; *titles; titles++)
+		table_cell(t, "%s", *titles);
+}
+
+static void stats_answers(const json_t *stats, const struct term *term)
+{
+	static const char *const titles[] = { "answers", "count", "share", "p50", "p90", "p99", NULL };
+	struct table            *t = table_new("lrrrrrl");
+	long long                queries = show_number(stats, "queries");
+	const char              *name;
+	json_t                  *outcome;
+
+	stats_head(t, titles);
+	json_object_foreach(json_object_get(stats, "outcomes"), name, outcome)
+		stats_answer_row(t, name, outcome, show_number(outcome, "count"), queries,
+		                 stats_help(stats_outcome_rows, OUTCOMES, name), term);
+	stats_answer_row(t, "all", json_object_get(stats, "answers"), queries, queries, "", term);
+	table_print(t, term);
+}
+
+/* What the cache spared: answers without asking upstream, among those that it could have spared. */
+static void stats_hit_ratio(const json_t *stats)
+{
+	const json_t *outcomes = json_object_get(stats, "outcomes");
+	long long     hits = show_number(json_object_get(outcomes, "hit"), "count") +
+			 show_number(json_object_get(outcomes, "stale"), "count");
+	long long     others = show_number(json_object_get(outcomes, "miss"), "count") +
+			   show_number(json_object_get(outcomes, "joined"), "count");
+	char          share[UNITS_MAX];
+
+	if (hits + others)
+		printf("\nhit ratio  %s of %lld answers that the cache could give\n",
+		       units_share((double)hits, (double)(hits + others), share), hits + others);
+	else
+		printf("\nhit ratio  - (no question for the cache yet)\n");
+}
+
+/* "timeout 3, rcode 2": the counters of rows first to last that are not 0, after what text holds. */
+static void stats_reasons(const json_t *counters, enum upstream_counter first, enum upstream_counter last,
+                          char *text, size_t size)
+{
+	const char *gap = "";
+
+	for (unsigned i = first; i <= last; i++) {
+		long long n = show_number(counters, stats_upstream_rows[i].name);
+		size_t    used = strlen(text);
+
+		if (!n)
+			continue;
+		snprintf(text + used, size - used, "%s%s %lld", gap, stats_upstream_rows[i].name, n);
+		gap = ", ";
+	}
+}
+
+static void stats_upstream_row(struct table *t, const json_t *up, long long sent_to_all, const struct term *term)
+{
+	const json_t *counters = json_object_get(up, "counters"), *exchange = json_object_get(up, "exchange");
+	const char   *name = json_string_value(json_object_get(up, "name"));
+	long long     sent = show_number(counters, stats_upstream_rows[UPSTREAM_SENT].name);
+	char          share[UNITS_MAX], failures[256] = "", others[128] = "";
+
+	stats_reasons(counters, UPSTREAM_TIMEOUT, UPSTREAM_MALFORMED, failures, sizeof failures);
+	stats_reasons(counters, UPSTREAM_TRUNCATED, UPSTREAM_LATE, others, sizeof others);
+	table_row(t, sent ? TABLE_PLAIN : TABLE_FAINT);
+	table_cell(t, "  %s", name ? name : "?");
+	table_cell(t, "%lld", sent);
+	table_cell(t, "%s", units_share((double)sent, (double)sent_to_all, share));
+	stats_quantile_cell(t, exchange, "p50_us", term);
+	stats_quantile_cell(t, exchange, "p99_us", term);
+	table_cell(t, "%s", *failures ? failures : "none");
+	table_cell(t, "%s", others);
+}
+
+static void stats_upstreams(const json_t *upstreams, const struct term *term)
+{
+	static const char *const titles[] = { "upstreams", "sent", "share", "p50", "p99", "failures", "other", NULL };
+	struct table            *t;
+	long long                sent_to_all = 0;
+	const json_t            *up;
+	size_t                   i;
+
+	if (!json_array_size(upstreams)) {
+		printf("\nupstreams  none\n");
+		return;
+	}
+	json_array_foreach(upstreams, i, up)
+		sent_to_all += show_number(json_object_get(up, "counters"), stats_upstream_rows[UPSTREAM_SENT].name);
+	putchar('\n');
+	t = table_new("lrrrrll");
+	stats_head(t, titles);
+	json_array_foreach(upstreams, i, up)
+		stats_upstream_row(t, up, sent_to_all, term);
+	table_print(t, term);
+}
+
+static void stats_cache(const json_t *cache)
+{
+	long long octets = show_number(cache, "octets"), size = show_number(cache, "size");
+	char      used[UNITS_MAX], of[UNITS_MAX], share[UNITS_MAX];
+
+	printf("\ncache      %lld entries (%lld negative), %s of %s (%s), %lld evicted\n",
+	       show_number(cache, "entries"), show_number(cache, "negative"), units_octets(octets, used),
+	       units_octets(size, of), units_share((double)octets, (double)size, share),
+	       show_number(cache, "evicted"));
+}
+
+static void stats_gauges(const json_t *gauges)
+{
+	printf("now        %lld questions upstream, %lld clients waiting, %lld TCP connections\n",
+	       show_number(gauges, "flights"), show_number(gauges, "waiting"), show_number(gauges, "tcp_clients"));
+}
+
+static void stats_counters(const json_t *counters, const struct term *term)
+{
+	struct table *t = table_new("lrl");
+	const char   *name;
+	json_t       *n;
+
+	table_row(t, TABLE_HEAD);
+	table_cell(t, "counters");
+	json_object_foreach((json_t *)counters, name, n) {
+		if (!json_integer_value(n))
+			continue;
+		table_row(t, TABLE_PLAIN);
+		table_cell(t, "  %s", name);
+		table_cell(t, "%lld", (long long)json_integer_value(n));
+		table_cell(t, "%s", stats_help(stats_counter_rows, STATS_COUNTERS, name));
+	}
+	putchar('\n');
+	table_print(t, term);
+}
+
+void show_stats(const json_t *stats, const struct term *term)
+{
+	stats_answers(stats, term);
+	stats_hit_ratio(stats);
+	stats_upstreams(json_object_get(stats, "upstreams"), term);
+	stats_cache(json_object_get(stats, "cache"));
+	stats_gauges(json_object_get(stats, "gauges"));
+	stats_counters(json_object_get(stats, "counters"), term);
+}

@@ -1,0 +1,107 @@
+/* show_status.c - what larderd works with, a line for each thing. */
+#include "larderctl/show.h"
+#include "larderctl/table.h"
+#include "larderctl/units.h"
+
+#include <string.h>
+
+static const char *status_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+/* One row per element, the label before the first only. */
+static void status_list(struct table *t, const char *label, const json_t *list,
+                        void (*cell)(struct table *t, const json_t *element))
+{
+	const json_t *element;
+	size_t        i;
+
+	json_array_foreach(list, i, element) {
+		table_row(t, TABLE_PLAIN);
+		table_cell(t, "%s", i ? "" : label);
+		cell(t, element);
+	}
+	if (json_array_size(list))
+		return;
+	table_row(t, TABLE_ALARM);
+	table_cell(t, "%s", label);
+	table_cell(t, "nothing");
+}
+
+static void status_listen_cell(struct table *t, const json_t *element)
+{
+	const char *text = json_string_value(element);
+
+	table_cell(t, "%s", text ? text : "");
+}
+
+static void status_upstream_cell(struct table *t, const json_t *element)
+{
+	const char *name = status_text(element, "name"), *url = status_text(element, "url");
+
+	if (!*name || !strcmp(name, url))
+		table_cell(t, "%s", url);
+	else
+		table_cell(t, "%s (%s)", url, name);
+}
+
+static void status_configuration(struct table *t, const json_t *status)
+{
+	const char *file = status_text(status, "config_file");
+	char        ago[UNITS_MAX];
+
+	units_age(show_number(status, "reloaded_ago_s"), ago);
+	table_row(t, TABLE_PLAIN);
+	table_cell(t, "configuration");
+	if (*file)
+		table_cell(t, "%s, read %s ago", file, ago);
+	else
+		table_cell(t, "no file, set %s ago", ago);
+}
+
+static void status_resolv(struct table *t, const json_t *status)
+{
+	const char *file = status_text(status, "resolv_file");
+
+	if (!json_is_true(json_object_get(status, "upstreams_from_resolv")))
+		return;
+	table_row(t, *file ? TABLE_PLAIN : TABLE_ALARM);
+	table_cell(t, "taken from");
+	table_cell(t, "%s", *file ? file : "no resolv.conf was found");
+}
+
+static void status_cache(struct table *t, const json_t *cache)
+{
+	char used[UNITS_MAX], size[UNITS_MAX];
+
+	table_row(t, TABLE_PLAIN);
+	table_cell(t, "cache");
+	table_cell(t, "%lld entries (%lld negative), %s of %s", show_number(cache, "entries"),
+	           show_number(cache, "negative"), units_octets(show_number(cache, "octets"), used),
+	           units_octets(show_number(cache, "size"), size));
+}
+
+void show_status(const json_t *status, const struct term *term)
+{
+	struct table *t = table_new("ll");
+	long long     workers = show_number(status, "workers");
+	const char   *trouble = status_text(status, "trouble");
+	char          up[UNITS_MAX];
+
+	table_row(t, TABLE_HEAD);
+	table_cell(t, "larderd %s", status_text(status, "version"));
+	table_cell(t, "running for %s, %lld worker%s", units_age(show_number(status, "uptime_s"), up),
+	           workers, workers == 1 ? "" : "s");
+	table_row(t, *trouble ? TABLE_ALARM : TABLE_PLAIN);
+	table_cell(t, "trouble");
+	table_cell(t, "%s", *trouble ? trouble : "none");
+	status_list(t, "answers on", json_object_get(status, "listen"), status_listen_cell);
+	status_list(t, "asks", json_object_get(status, "upstreams"), status_upstream_cell);
+	status_resolv(t, status);
+	status_configuration(t, status);
+	status_cache(t, json_object_get(status, "cache"));
+	table_print(t, term);
+}

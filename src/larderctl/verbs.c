@@ -1,0 +1,140 @@
+/* verbs.c - what each verb asks of larderd, and how it tells the answer.
+ *
+ * With --json every verb prints the parameters of the reply as they came.
+ */
+#include "dns/name.h"
+#include "dns/rrtype.h"
+#include "larderctl/client.h"
+#include "larderctl/larderctl.h"
+#include "larderctl/show.h"
+
+#include <stdio.h>
+
+/* Calls, and with --json prints; *reply is NULL when nothing is left to print. */
+static enum larderctl_exit verb_ask(const struct order *o, const char *method, json_t *parameters, json_t **reply)
+{
+	enum larderctl_exit result;
+
+	*reply = NULL;
+	result = client_call(o->socket, method, parameters, reply);
+	if (!result && o->json) {
+		term_print_json(*reply);
+		json_decref(*reply);
+		*reply = NULL;
+	}
+	return result;
+}
+
+static enum larderctl_exit verb_show(const struct order *o, const char *method,
+                                     void (*show)(const json_t *reply, const struct term *term))
+{
+	json_t             *reply;
+	enum larderctl_exit result = verb_ask(o, method, json_object(), &reply);
+
+	if (reply)
+		show(reply, &o->term);
+	json_decref(reply);
+	return result;
+}
+
+enum larderctl_exit verb_status(const struct order *o)
+{
+	return verb_show(o, "io.larder.Status", show_status);
+}
+
+enum larderctl_exit verb_stats(const struct order *o)
+{
+	return verb_show(o, "io.larder.Stats", show_stats);
+}
+
+static void verb_show_config(const json_t *reply, const struct term *term)
+{
+	const char *text = json_string_value(json_object_get(reply, "text"));
+
+	(void)term;
+	term_print_lines(text ? text : "");
+}
+
+enum larderctl_exit verb_config(const struct order *o)
+{
+	return verb_show(o, "io.larder.Config", verb_show_config);
+}
+
+static void verb_show_reload(const json_t *reply, const struct term *term)
+{
+	(void)reply;
+	(void)term;
+	puts("the configuration was read anew and is in effect");
+}
+
+enum larderctl_exit verb_reload(const struct order *o)
+{
+	return verb_show(o, "io.larder.Reload", verb_show_reload);
+}
+
+static bool verb_is_ascii(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text >= 0x80)
+			return false;
+	return true;
+}
+
+/* Arguments of "cache flush" that larderd would not understand are refused here, where there is
+ * more to say about them. */
+static enum larderctl_exit verb_flush_check(const struct order *o, struct dns_name *name)
+{
+	uint16_t type;
+
+	if (o->subtree && !o->count) {
+		term_complain("--subtree needs the name at its top");
+		return LARDERCTL_USAGE;
+	}
+	if (o->subtree && o->count > 1) {
+		term_complain("--subtree takes every type with it; leave out \"%s\"", o->arguments[1]);
+		return LARDERCTL_USAGE;
+	}
+	if (o->count > 0 && !verb_is_ascii(o->arguments[0])) {
+		term_complain("\"%s\" is not ASCII: write it as the DNS does, with xn--", o->arguments[0]);
+		return LARDERCTL_USAGE;
+	}
+	if (o->count > 0 && dns_name_from_text(o->arguments[0], name)) {
+		term_complain("\"%s\" is not a domain name", o->arguments[0]);
+		return LARDERCTL_USAGE;
+	}
+	if (o->count > 1 && dns_rrtype_from_text(o->arguments[1], &type)) {
+		term_complain("\"%s\" is not a record type (A, AAAA, MX, ..., TYPE65280)", o->arguments[1]);
+		return LARDERCTL_USAGE;
+	}
+	return LARDERCTL_OK;
+}
+
+static json_t *verb_flush_parameters(const struct order *o, const char *name)
+{
+	if (o->subtree)
+		return json_pack("{s:s, s:b}", "name", name, "subtree", 1);
+	if (o->count > 1)
+		return json_pack("{s:s, s:s}", "name", name, "type", o->arguments[1]);
+	return o->count ? json_pack("{s:s}", "name", name) : json_object();
+}
+
+enum larderctl_exit verb_flush(const struct order *o)
+{
+	struct dns_name     name;
+	char                text[DNS_NAME_TEXT_MAX] = "";
+	json_t             *reply;
+	long long           n;
+	enum larderctl_exit result = verb_flush_check(o, &name);
+
+	if (result)
+		return result;
+	if (o->count)
+		dns_name_to_text(name.octets, name.len, text);
+	result = verb_ask(o, "io.larder.Flush", verb_flush_parameters(o, text), &reply);
+	if (!reply)
+		return result;
+	n = show_number(reply, "entries");
+	printf("%lld entr%s removed from the cache\n", n, n == 1 ? "y was" : "ies were");
+	json_decref(reply);
+	return result;
+}

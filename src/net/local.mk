@@ -1,0 +1,13 @@
+liblarder_a_SOURCES += \
+	src/net/client.c src/net/client.h \
+	src/net/frames.c src/net/frames.h \
+	src/net/listener.h \
+	src/net/listeners.c src/net/listeners.h \
+	src/net/outbox.c src/net/outbox.h \
+	src/net/tcp_client.c \
+	src/net/tcp_conn.c src/net/tcp_conn.h \
+	src/net/tcp_listener.c \
+	src/net/transport.h \
+	src/net/udp_listener.c \
+	src/net/udp_pool.c
+EXTRA_DIST += src/net/README.md

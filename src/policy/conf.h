@@ -1,0 +1,28 @@
+/* conf.h - what is decided locally, as it is configured. */
+#ifndef LARDER_POLICY_CONF_H
+#define LARDER_POLICY_CONF_H
+
+#include "base/addr.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* One route: names at or below suffix go to these upstreams and no others. */
+struct route_conf {
+	uint8_t  suffix[256];		/* wire form, lower case; the root for `forward` */
+	uint8_t  suffix_len;
+	uint32_t id;			/* hash of suffix and upstream URLs: stable over reloads */
+	size_t  *upstreams;		/* indices into conf.upstreams */
+	size_t   upstream_count;
+};
+
+struct policy_conf {
+	struct addr_prefix *allow;	/* who may ask */
+	size_t              allow_count;
+	struct route_conf  *routes;	/* routes[0] is the root: `forward`, perhaps without upstreams */
+	size_t              route_count;
+	char               *identity_version;	/* CH TXT version.bind; NULL: REFUSED */
+	char               *identity_hostname;	/* CH TXT hostname.bind; NULL: REFUSED */
+};
+
+#endif

@@ -1,0 +1,670 @@
+/* flight.c - asking upstream on behalf of many.
+ *
+ * Always true:
+ *   - a key is in the table exactly while its flight lives;
+ *   - a waiter is on one list, and leaves it before done() is called;
+ *   - an open exchange belongs to the flight whose tries[] hold it, and none is
+ *     open while the flight chases an alias or after it has ended;
+ *   - at most VARIANT_SENDS sends are open at once for one name and type,
+ *     whatever the combination of DO and CD (RFC 7871 s. 11.2).
+ */
+#include "resolve/flight.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS        1024u	/* a power of two */
+#define SENDS_A_WAY    3	/* for one server and transport (RFC 9520 s. 3.1) */
+#define UDP_BEFORE_TCP 2	/* UDP time-outs before TCP is tried (RFC 9715 s. 3.2) */
+#define VARIANT_SENDS  4
+#define CHASES_MAX     DNS_CHAIN_MAX
+
+/* How one upstream has been used by this flight. */
+struct way {
+	struct channel *channel;	/* borrowed from the view */
+	uint8_t         sends[TRANSPORT_KINDS];
+	bool            dead[TRANSPORT_KINDS];	/* cannot be reached by this transport */
+	bool            by_stream;	/* UDP will not do: truncated, or under attack */
+	bool            out;		/* has replied, and not with an answer */
+};
+
+struct flight {
+	struct list              bucket;
+	struct flights          *all;
+	struct view             *view;		/* a reference */
+	struct cache_key         key;		/* its qname is our own */
+	size_t                   route;
+	struct exchange_question question;
+	struct list              waiters;
+	struct timer             next_send, end;
+	uint64_t                 began_us;
+	unsigned                 rounds;	/* of the schedule */
+	unsigned                 try_count;
+	struct exchange          tries[FLIGHT_TRIES];
+	bool                     given_up[FLIGHT_TRIES];	/* its time had passed when the next was sent */
+	unsigned                 replies;	/* failing ones … */
+	unsigned                 refusals;	/* … and how many of them said REFUSED */
+	bool                     stream_trouble;
+	bool                     local_trouble;	/* our own want of sockets or memory, or no network at all */
+
+	/* while an alias is chased */
+	struct waiter            chase;
+	struct flight           *chased;	/* the flight we wait for; NULL: none */
+	unsigned                 chases;	/* how deep this flight lies under the first alias */
+	struct dns_answer        chain;		/* its octets are ours */
+	struct dns_name          target;
+
+	size_t                   way_count;
+	uint8_t                  qname[DNS_NAME_MAX];
+	struct way               ways[];
+};
+
+struct flights {
+	struct flights_env env;
+	size_t             count;
+	uint8_t           *scratch;		/* a cached answer being joined; made when first needed */
+	struct list        buckets[BUCKETS];
+};
+
+static void flight_fail(struct flight *f, uint16_t rcode, uint16_t ede);
+static void flight_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+                            const struct dns_name *target);
+
+static const struct upstream_times *flight_times(const struct flight *f)
+{
+	return &f->view->setup->conf.times;
+}
+
+static struct stats *flight_stats(const struct flight *f)
+{
+	return f->all->env.upstream->stats;
+}
+
+
+static uint64_t flight_boot_ms(const struct flights *fs)
+{
+	return clock_boot_ms(fs->env.upstream->clock);
+}
+
+/* ---- the table ---- */
+
+static struct list *flights_bucket(const struct flights *fs, const struct cache_key *key)
+{
+	return (struct list *)(uintptr_t)&fs->buckets[cache_hash_key(fs->env.cache, key) & (BUCKETS - 1)];
+}
+
+struct flight *flight_find(const struct flights *fs, const struct cache_key *key)
+{
+	struct list *head = flights_bucket(fs, key);
+
+	for (struct list *n = head->next; n != head; n = n->next) {
+		struct flight *f = list_entry(n, struct flight, bucket);
+
+		if (f->key.qtype == key->qtype && f->key.variant == key->variant &&
+		    f->key.route == key->route && f->key.qname_len == key->qname_len &&
+		    !memcmp(f->qname, key->qname, key->qname_len))
+			return f;
+	}
+	return NULL;
+}
+
+struct flights *flights_new(const struct flights_env *env)
+{
+	struct flights *fs = calloc(1, sizeof *fs);
+
+	if (!fs)
+		return NULL;
+	fs->env = *env;
+	for (unsigned i = 0; i < BUCKETS; i++)
+		list_init(&fs->buckets[i]);
+	return fs;
+}
+
+size_t flights_count(const struct flights *fs)
+{
+	return fs->count;
+}
+
+bool flight_any_waiter(const struct flight *f, bool (*is)(const struct waiter *, const void *),
+                       const void *arg)
+{
+	for (const struct list *n = f->waiters.next; n != &f->waiters; n = n->next)
+		if (is(list_entry(n, struct waiter, node), arg))
+			return true;
+	return false;
+}
+
+void flight_leave(struct waiter *w)
+{
+	list_remove(&w->node);
+}
+
+/* ---- the end ---- */
+
+static void flight_stop(struct flight *f)
+{
+	struct timers *timers = f->all->env.timers;
+
+	timer_stop(timers, &f->next_send);
+	timer_stop(timers, &f->end);
+	for (unsigned i = 0; i < f->try_count; i++)
+		exchange_end(&f->tries[i]);
+	flight_leave(&f->chase);
+}
+
+static void flight_free(struct flight *f)
+{
+	flight_stop(f);
+	list_remove(&f->bucket);
+	f->all->count--;
+	stats_set(&flight_stats(f)->flights_now, f->all->count);
+	view_unref(f->view);
+	free((void *)(uintptr_t)f->chain.body);
+	free(f);
+}
+
+/* Tells everybody.  The flight leaves the table first: a waiter may ask anew at once. */
+static void flight_finish(struct flight *f, const struct dns_answer *answer,
+                          const struct flight_failure *failure)
+{
+	struct list  waiters;
+	struct list *n;
+
+	flight_stop(f);
+	list_remove(&f->bucket);
+	list_init(&waiters);
+	list_splice(&waiters, &f->waiters);
+	while ((n = list_take_first(&waiters))) {
+		struct waiter *w = list_entry(n, struct waiter, node);
+
+		w->done(w, answer, failure);
+	}
+	flight_free(f);
+}
+
+static void flight_succeed(struct flight *f, const struct dns_answer *answer)
+{
+	if (answer->ttl_s)
+		stats_count(flight_stats(f),
+		            cache_put(f->all->env.cache, &f->key, answer, flight_boot_ms(f->all)) < 0 ?
+		            STATS_CACHE_REFUSED : STATS_CACHE_STORED);
+	flight_finish(f, answer, NULL);
+}
+
+static void flight_fail(struct flight *f, uint16_t rcode, uint16_t ede)
+{
+	const struct cache_times    *times = &f->view->setup->conf.cache_times;
+	const struct flight_failure  failure = { .rcode = rcode, .ede = ede };
+
+	/* Our own troubles are not the question's: it may be asked again at once. */
+	if (!f->local_trouble || f->replies)
+		cache_put_failure(f->all->env.cache, &f->key, ede, times->failure_first_s,
+		                  times->failure_max_s, flight_boot_ms(f->all));
+	flight_finish(f, NULL, &failure);
+}
+
+/* Nothing is left to try. */
+static void flight_give_up(struct flight *f)
+{
+	bool all_refused = f->replies && f->refusals == f->replies && f->refusals == f->way_count;
+
+	if (all_refused)
+		flight_fail(f, DNS_REFUSED, DNS_EDE_NONE);
+	else if (f->stream_trouble)
+		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NETWORK_ERROR);
+	else if (f->replies)
+		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
+	else
+		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NO_REACHABLE_AUTHORITY);
+}
+
+/* ---- sending ---- */
+
+static unsigned flight_open_count(const struct flight *f)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->try_count; i++)
+		n += exchange_is_open(&f->tries[i]);
+	return n;
+}
+
+/* Open sends for this name and type over all of DO and CD. */
+static unsigned flight_variant_sends(const struct flight *f)
+{
+	struct cache_key key = f->key;
+	unsigned         n = 0;
+
+	for (key.variant = 0; key.variant <= (CACHE_DO | CACHE_CD); key.variant++) {
+		const struct flight *g = flight_find(f->all, &key);
+
+		n += g ? flight_open_count(g) : 0;
+	}
+	return n;
+}
+
+/* Room for one more send: the oldest one of ours ends when the bound is met.  False: others hold all. */
+static bool flight_make_room(struct flight *f)
+{
+	if (flight_variant_sends(f) < VARIANT_SENDS)
+		return true;
+	for (unsigned i = 0; i < f->try_count; i++) {
+		if (!exchange_is_open(&f->tries[i]))
+			continue;
+		exchange_end(&f->tries[i]);
+		return true;
+	}
+	return false;
+}
+
+/* By which transport this upstream is to be asked next; -1: by none. */
+static int flight_next_kind(const struct way *w)
+{
+	bool udp = w->channel->upstream->conf.proto == UPSTREAM_UDP && !w->by_stream &&
+	           !w->dead[TRANSPORT_UDP] && w->sends[TRANSPORT_UDP] < SENDS_A_WAY;
+	bool tcp = !w->dead[TRANSPORT_TCP] && w->sends[TRANSPORT_TCP] < SENDS_A_WAY;
+
+	if (w->out || (w->dead[TRANSPORT_UDP] && !w->by_stream))
+		return -1;
+	if (udp && (w->sends[TRANSPORT_UDP] < UDP_BEFORE_TCP || !tcp))
+		return TRANSPORT_UDP;
+	return tcp ? TRANSPORT_TCP : -1;
+}
+
+/* The upstream tried least, in the order of the route; NULL: none is left. */
+static struct way *flight_choose(struct flight *f)
+{
+	struct way *best = NULL;
+	unsigned    fewest = 0;
+
+	for (size_t i = 0; i < f->way_count; i++) {
+		struct way *w = &f->ways[i];
+		unsigned    sends = w->sends[TRANSPORT_UDP] + w->sends[TRANSPORT_TCP];
+
+		if (flight_next_kind(w) >= 0 && (!best || sends < fewest)) {
+			best = w;
+			fewest = sends;
+		}
+	}
+	return best;
+}
+
+/* A transport that would not even send. */
+static void flight_note_error(struct flight *f, struct way *w, enum transport_kind kind, int error)
+{
+	switch (error) {
+	case -ENOMEM:
+	case -ENOBUFS:
+	case -EMFILE:
+	case -ENFILE:
+	case -EAGAIN:
+		stats_count(flight_stats(f), STATS_NO_MEMORY);
+		f->local_trouble = true;
+		break;
+	case -ENETUNREACH:
+	case -EHOSTUNREACH:
+	case -ENETDOWN:
+	case -EADDRNOTAVAIL:
+		f->local_trouble = true;
+		break;
+	default:
+		f->stream_trouble |= kind != TRANSPORT_UDP;
+	}
+	w->dead[kind] = true;
+}
+
+enum flight_sent {
+	FLIGHT_SENT,
+	FLIGHT_BLOCKED,		/* sends of its variants hold all places: later */
+	FLIGHT_EXHAUSTED,	/* this way, or every way, has been tried out */
+};
+
+/* Asks one upstream. */
+static enum flight_sent flight_send_to(struct flight *f, struct way *w)
+{
+	int              kind = flight_next_kind(w), err;
+	struct exchange *x;
+
+	if (kind < 0 || f->try_count == FLIGHT_TRIES)
+		return FLIGHT_EXHAUSTED;
+	if (!flight_make_room(f))
+		return FLIGHT_BLOCKED;
+	x = &f->tries[f->try_count];
+	x->question = &f->question;
+	x->channel = w->channel;
+	x->on_event = flight_on_event;
+	err = exchange_start(x, (enum transport_kind)kind);
+	if (err < 0) {
+		flight_note_error(f, w, (enum transport_kind)kind, err);
+		return FLIGHT_EXHAUSTED;
+	}
+	w->sends[kind]++;
+	stats_count(flight_stats(f), STATS_SENDS);
+	if (f->try_count++)
+		stats_count(flight_stats(f), STATS_RESENDS);
+	return FLIGHT_SENT;
+}
+
+static enum flight_sent flight_send(struct flight *f)
+{
+	enum flight_sent sent = FLIGHT_EXHAUSTED;
+	struct way      *w;
+
+	while (sent == FLIGHT_EXHAUSTED && f->try_count < FLIGHT_TRIES && (w = flight_choose(f)))
+		sent = flight_send_to(f, w);
+	return sent;
+}
+
+/* After something went wrong: on to the next at once, or wait for what is open, or give up. */
+static void flight_go_on(struct flight *f)
+{
+	if (flight_send(f) == FLIGHT_EXHAUSTED && !flight_open_count(f))
+		flight_give_up(f);
+}
+
+static void flight_schedule(struct flight *f)
+{
+	uint64_t after_ms = (uint64_t)flight_times(f)->resend_after_ms * ((UINT64_C(1) << f->rounds) - 1);
+
+	timer_start(f->all->env.timers, &f->next_send, f->began_us / 1000 + after_ms);
+}
+
+static void flight_on_next_send(struct timer *t)
+{
+	struct flight *f = list_entry(t, struct flight, next_send);
+
+	for (unsigned i = 0; i < f->try_count; i++) {	/* their time is over, but they may still answer */
+		if (!exchange_is_open(&f->tries[i]) || f->given_up[i])
+			continue;
+		f->given_up[i] = true;
+		channel_count(f->tries[i].channel, UPSTREAM_TIMEOUT);
+	}
+	if (++f->rounds < FLIGHT_TRIES)
+		flight_schedule(f);
+	flight_go_on(f);
+}
+
+static void flight_on_end(struct timer *t)
+{
+	flight_give_up(list_entry(t, struct flight, end));
+}
+
+/* ---- aliases that lead into another route ---- */
+
+/* Keeps a copy of the chain's octets for as long as the flight lives. */
+static int flight_keep_chain(struct flight *f, const struct dns_answer *chain, const struct dns_name *target)
+{
+	size_t   offsets = chain->ttl_count * sizeof *chain->ttl_at;
+	uint8_t *copy = malloc(chain->body_len + offsets + 1);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, chain->body, chain->body_len);
+	free((void *)(uintptr_t)f->chain.body);
+	f->chain = *chain;
+	f->chain.body = copy;
+	f->chain.ttl_at = NULL;		/* a join reads the octets anew */
+	f->target = *target;
+	dns_name_lower(f->target.octets, f->target.len);
+	return 0;
+}
+
+static void flight_join_answers(struct flight *f, const struct dns_answer *rest)
+{
+	struct dns_answer whole;
+
+	switch (dns_scrub_join(f->all->env.upstream->scrub, &f->question.scrub, &f->chain, &f->target, rest,
+	                       &whole)) {
+	case DNS_SCRUB_ANSWER:
+		flight_succeed(f, &whole);
+		return;
+	default:
+		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
+	}
+}
+
+static void flight_on_chased(struct waiter *w, const struct dns_answer *answer,
+                             const struct flight_failure *failure)
+{
+	struct flight *f = list_entry(w, struct flight, chase);
+
+	f->chased = NULL;
+	if (answer)
+		flight_join_answers(f, answer);
+	else
+		flight_fail(f, DNS_SERVFAIL, failure->ede);
+}
+
+static bool flight_waits_for(const struct flight *f, const struct flight *other)
+{
+	for (; f; f = f->chased)
+		if (f == other)
+			return true;
+	return false;
+}
+
+/* The target may be known already. */
+static bool flight_chase_in_cache(struct flight *f, const struct cache_key *key)
+{
+	struct flights    *fs = f->all;
+	struct cache_found found;
+	struct dns_answer  rest = { .ttl_s = 1 };
+
+	if (!fs->scratch && !(fs->scratch = malloc(DNS_MESSAGE_MAX)))
+		return false;
+	if (cache_find(fs->env.cache, key, flight_boot_ms(fs), fs->scratch, DNS_MESSAGE_MAX, &found) ==
+	    CACHE_MISS)
+		return false;
+	if (found.kind == DNS_ANSWER_FAILURE) {
+		flight_fail(f, DNS_SERVFAIL, DNS_EDE_CACHED_ERROR);
+		return true;
+	}
+	rest.kind = found.kind;
+	rest.rcode = (uint8_t)found.head.rcode;
+	rest.ancount = found.head.ancount;
+	rest.nscount = found.head.nscount;
+	rest.arcount = found.head.arcount;
+	rest.body = fs->scratch;
+	rest.body_len = (uint16_t)found.len;
+	flight_join_answers(f, &rest);
+	return true;
+}
+
+/* The target is asked of its own route's upstreams: no server speaks for another's names. */
+static void flight_chase(struct flight *f, const struct dns_answer *chain, const struct dns_name *target)
+{
+	const struct policy *policy = f->view->setup->policy;
+	struct flight_ask    ask = { .view = f->view, .key = f->key };
+	struct flight       *other;
+
+	if (flight_keep_chain(f, chain, target) < 0) {
+		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
+		return;
+	}
+	timer_stop(f->all->env.timers, &f->next_send);
+	for (unsigned i = 0; i < f->try_count; i++)
+		exchange_end(&f->tries[i]);
+	ask.route = policy_route(policy, f->target.octets, f->target.len);
+	ask.key.qname = f->target.octets;
+	ask.key.qname_len = f->target.len;
+	ask.key.name_hash = cache_hash_name(f->all->env.cache, f->target.octets, f->target.len);
+	ask.key.route = f->view->setup->conf.policy->routes[ask.route].id;
+	if (flight_chase_in_cache(f, &ask.key))
+		return;
+	other = flight_find(f->all, &ask.key);
+	if (f->chases >= CHASES_MAX || (other && flight_waits_for(other, f)) ||
+	    flight_ask(f->all, &ask, &f->chase) < 0) {
+		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
+		return;
+	}
+	f->chased = flight_find(f->all, &ask.key);
+	if (f->chased && f->chased->chases <= f->chases)
+		f->chased->chases = f->chases + 1;
+}
+
+/* ---- what exchanges say ---- */
+
+static struct way *flight_way_of(struct flight *f, const struct exchange *x)
+{
+	for (size_t i = 0; i < f->way_count; i++)
+		if (f->ways[i].channel == x->channel)
+			return &f->ways[i];
+	return NULL;		/* not reached: a try's channel is one of our ways */
+}
+
+static void flight_on_lost(struct flight *f, struct way *w, const struct exchange *x)
+{
+	bool stream = x->kind != TRANSPORT_UDP;
+
+	f->stream_trouble |= stream;
+	/* A stream that was closed or fell silent is opened anew; what cannot be reached is left alone. */
+	if (!stream || (x->error != -ECONNRESET && x->error != -ETIMEDOUT && x->error != -EBADMSG))
+		w->dead[x->kind] = true;
+	if (x->error == -ECONNRESET && flight_send_to(f, w) == FLIGHT_SENT)
+		return;
+	flight_go_on(f);
+}
+
+static void flight_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+                            const struct dns_name *target)
+{
+	/* The try's place in its flight: tries[] is one array, and question points into the flight. */
+	struct flight *f = (struct flight *)(void *)((char *)(uintptr_t)x->question -
+	                                             offsetof(struct flight, question));
+	struct way    *w = flight_way_of(f, x);
+
+	switch (event) {
+	case EXCHANGE_ANSWER:
+		if (f->given_up[x - f->tries])
+			channel_count(x->channel, UPSTREAM_LATE);
+		flight_succeed(f, answer);
+		return;
+	case EXCHANGE_ALIAS_OUT:
+		flight_chase(f, answer, target);
+		return;
+	case EXCHANGE_LOOP:
+		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
+		return;
+	case EXCHANGE_TRUNCATED:
+		w->by_stream = true;
+		if (flight_send_to(f, w) != FLIGHT_SENT)
+			flight_go_on(f);
+		return;
+	case EXCHANGE_SUSPECT:
+		w->by_stream = true;
+		flight_send_to(f, w);
+		return;
+	case EXCHANGE_NO_EDNS:
+		w->sends[x->kind]--;
+		if (flight_send_to(f, w) != FLIGHT_SENT)
+			flight_go_on(f);
+		return;
+	case EXCHANGE_FAILED:
+		w->out = true;
+		f->replies++;
+		f->refusals += x->rcode == DNS_REFUSED;
+		flight_go_on(f);
+		return;
+	case EXCHANGE_LOST:
+		flight_on_lost(f, w, x);
+		return;
+	}
+}
+
+/* ---- the beginning ---- */
+
+static bool flight_in_route(void *arg, const uint8_t *name, size_t len)
+{
+	const struct flight *f = arg;
+
+	return policy_route(f->view->setup->policy, name, len) == f->route;
+}
+
+static struct flight *flight_new(struct flights *fs, const struct flight_ask *ask)
+{
+	const struct setup      *setup = ask->view->setup;
+	const struct route_conf *route = &setup->conf.policy->routes[ask->route];
+	struct flight           *f = calloc(1, sizeof *f + route->upstream_count * sizeof *f->ways);
+
+	if (!f)
+		return NULL;
+	f->all = fs;
+	f->view = view_ref(ask->view);
+	f->route = ask->route;
+	f->key = ask->key;
+	memcpy(f->qname, ask->key.qname, ask->key.qname_len);
+	f->key.qname = f->qname;
+	f->question = (struct exchange_question){
+		.scrub = {
+			.qname = f->qname,
+			.qname_len = f->key.qname_len,
+			.qtype = f->key.qtype,
+			.dnssec_ok = f->key.variant & CACHE_DO,
+			.ttl = { .min_s = setup->conf.cache_times.ttl_min_s,
+				 .max_s = setup->conf.cache_times.ttl_max_s,
+				 .negative_max_s = setup->conf.cache_times.negative_max_s },
+			.in_route = setup->conf.policy->route_count > 1 ? flight_in_route : NULL,
+			.arg = f,
+		},
+		.checking_disabled = f->key.variant & CACHE_CD,
+		.edns_size = setup->conf.times.edns_size,
+		.case_mixing = setup->conf.times.case_mixing,
+	};
+	list_init(&f->waiters);
+	list_init(&f->chase.node);
+	f->chase.done = flight_on_chased;
+	timer_init(&f->next_send, flight_on_next_send);
+	timer_init(&f->end, flight_on_end);
+	f->way_count = route->upstream_count;
+	for (size_t i = 0; i < f->way_count; i++)
+		f->ways[i].channel = ask->view->channels[route->upstreams[i]];
+	list_append(flights_bucket(fs, &f->key), &f->bucket);
+	fs->count++;
+	stats_count(flight_stats(f), STATS_FLIGHTS);
+	stats_set(&flight_stats(f)->flights_now, fs->count);
+	return f;
+}
+
+static void flight_begin(struct flight *f)
+{
+	f->began_us = clock_mono_us(f->all->env.upstream->clock);
+	timer_start(f->all->env.timers, &f->end, f->began_us / 1000 + flight_times(f)->resolve_timeout_ms);
+	/* With nothing sent the next turn of the wheel gives up, so that nobody hears before we return. */
+	if (flight_send(f) == FLIGHT_SENT)
+		f->rounds = 1;
+	flight_schedule(f);
+}
+
+int flight_ask(struct flights *fs, const struct flight_ask *ask, struct waiter *w)
+{
+	struct flight *f = flight_find(fs, &ask->key);
+
+	if (f) {
+		list_append(&f->waiters, &w->node);
+		return FLIGHT_JOINED;
+	}
+	if (fs->count >= ask->view->setup->conf.times.max_flights)
+		return -ENOBUFS;
+	f = flight_new(fs, ask);
+	if (!f)
+		return -ENOMEM;
+	list_append(&f->waiters, &w->node);
+	flight_begin(f);
+	return FLIGHT_BEGUN;
+}
+
+void flights_free(struct flights *fs)
+{
+	if (!fs)
+		return;
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		while (!list_empty(&fs->buckets[i]))
+			flight_free(list_entry(fs->buckets[i].next, struct flight, bucket));
+	}
+	free(fs->scratch);
+	free(fs);
+}

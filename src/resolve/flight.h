@@ -1,0 +1,70 @@
+/* flight.h - one question on its way upstream, and everybody who waits for it.
+ *
+ * Equal questions share a flight within a worker (RFC 5452 s. 5).  A flight
+ * sends at 0, h, 3h, 7h …, at once after a failure, each time to the upstream
+ * of its route that was tried least; it ends with the first acceptable answer,
+ * or when nothing is left to try, or at resolve-timeout.  What it brings goes
+ * into the cache and to all waiters.
+ *
+ *   asking ──┬─ answer ───────────────────────────────> done
+ *            ├─ alias into another route ─> chasing ──> done
+ *            └─ nothing left, or too late ────────────> done (failure)
+ */
+#ifndef LARDER_RESOLVE_FLIGHT_H
+#define LARDER_RESOLVE_FLIGHT_H
+
+#include "base/list.h"
+#include "base/timer.h"
+#include "cache/cache.h"
+#include "resolve/setup.h"
+#include "upstream/exchange.h"
+
+#define FLIGHT_TRIES 8
+
+struct flight;
+struct flights;
+
+/* Why there is no answer. */
+struct flight_failure {
+	uint16_t rcode;		/* SERVFAIL, or REFUSED when every server said so */
+	uint16_t ede;		/* DNS_EDE_NONE, or an extended error for the client */
+};
+
+/* Somebody who waits.  Embedded; on one flight's list until done() or flight_leave(). */
+struct waiter {
+	struct list node;
+	/* Once: with an answer (borrowed during the call), or with a failure. */
+	void (*done)(struct waiter *w, const struct dns_answer *answer, const struct flight_failure *failure);
+};
+
+struct flights_env {
+	const struct upstream_env *upstream;
+	struct timers             *timers;	/* on CLOCK_MONOTONIC, ms */
+	struct cache              *cache;
+};
+
+/* All flights of one worker.  The caller frees; NULL: no memory.  Copies env. */
+struct flights *flights_new(const struct flights_env *env);
+void            flights_free(struct flights *fs);	/* waiters must be gone */
+size_t          flights_count(const struct flights *fs);
+
+/* A question as the resolver puts it. */
+struct flight_ask {
+	struct view     *view;
+	size_t           route;		/* index into the policy's routes */
+	struct cache_key key;
+};
+
+enum flight_joined { FLIGHT_BEGUN, FLIGHT_JOINED };
+
+/* Puts w on the flight for this question, which begins if there is none.  done() is never called before
+ * this returns.  enum flight_joined, or -ENOBUFS at the bound, or -ENOMEM. */
+int  flight_ask(struct flights *fs, const struct flight_ask *ask, struct waiter *w);
+/* The flight for this question, or NULL. */
+struct flight *flight_find(const struct flights *fs, const struct cache_key *key);
+/* Calls with each waiter until one gives true; gives whether one did. */
+bool flight_any_waiter(const struct flight *f, bool (*is)(const struct waiter *w, const void *arg),
+                       const void *arg);
+void flight_leave(struct waiter *w);	/* the flight goes on; fine when it is over */
+
+#endif

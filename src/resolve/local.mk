@@ -1,0 +1,5 @@
+liblarder_a_SOURCES += \
+	src/resolve/flight.c src/resolve/flight.h \
+	src/resolve/resolver.c src/resolve/resolver.h \
+	src/resolve/setup.c src/resolve/setup.h
+EXTRA_DIST += src/resolve/README.md

@@ -1,0 +1,402 @@
+/* resolver.c - from a client's message to its reply.
+ *
+ * Always true:
+ *   - every message that is a query gets exactly one reply, and is counted in
+ *     exactly one outcome when it leaves;
+ *   - a client that waits is on a flight's list, its deadline timer runs, and
+ *     both are let go before its reply is sent.
+ */
+#include "resolve/resolver.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "dns/wire.h"
+#include "resolve/flight.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLIENTS_A_FLIGHT 4u	/* waiting clients, as a multiple of max_flights */
+
+struct resolver {
+	struct resolver_env env;
+	struct flights     *flights;
+	struct view        *view;
+	struct list         clients;	/* all that wait */
+	size_t              waiting;
+	unsigned            batch[OUTCOMES];	/* answered at once in the present batch */
+	uint8_t            *scratch;	/* a reply being made for somebody who waited */
+};
+
+/* A client that waits. */
+struct client {
+	struct waiter     waiter;
+	struct list       node;		/* in resolver.clients */
+	struct resolver  *resolver;
+	struct reply_path path;
+	struct timer      deadline;
+	uint64_t          asked_us;
+	uint16_t          keepalive_100ms;
+	bool              joined;
+	struct dns_query  query;	/* its question points to our own copy */
+	uint8_t           question[];
+};
+
+static struct stats *resolver_stats(const struct resolver *r)
+{
+	return r->env.upstream.stats;
+}
+
+/* What every reply is counted by, beside its outcome. */
+static void resolver_count_reply(struct resolver *r, const struct dns_reply_head *head)
+{
+	struct stats *s = resolver_stats(r);
+
+	switch (head->rcode) {
+	case DNS_FORMERR:
+		stats_count(s, STATS_MALFORMED);
+		break;
+	case DNS_SERVFAIL:
+		stats_count(s, STATS_SERVFAIL);
+		break;
+	case DNS_NXDOMAIN:
+		stats_count(s, STATS_NXDOMAIN);
+		break;
+	}
+	if (head->flags & DNS_TC)
+		stats_count(s, STATS_TRUNCATED);
+}
+
+/* How long a reply may be (RFC 1035 s. 4.2.1, RFC 6891 s. 6.2.3 to 6.2.5). */
+static size_t resolver_limit(const struct resolver *r, const struct dns_query *q, enum net_proto proto)
+{
+	size_t ours = r->view->setup->conf.times.edns_size;
+
+	if (proto == NET_TCP)
+		return DNS_MESSAGE_MAX;
+	if (!q->has_opt)
+		return DNS_UDP_MIN;
+	return q->udp_size < ours ? q->udp_size : ours;
+}
+
+/* Room for records once header, question and OPT have theirs. */
+static size_t resolver_room(const struct resolver *r, const struct dns_query *q, enum net_proto proto,
+                            uint16_t ede)
+{
+	return resolver_limit(r, q, proto) - dns_reply_head_len(q) - dns_reply_opt_len(q, ede);
+}
+
+/* ---- replies made at once ---- */
+
+struct now {
+	struct resolver          *r;
+	const struct net_message *m;
+	struct net_reply         *reply;
+	struct dns_query          q;
+};
+
+static enum net_verdict resolver_reply_now(struct now *n, struct dns_reply_head *head, size_t len,
+                                           enum stats_outcome outcome)
+{
+	head->keepalive_100ms = (uint16_t)(n->m->keepalive_ms / 100);
+	n->reply->len = dns_reply_finish(n->reply->octets, dns_reply_head_len(&n->q) + len, &n->q, head);
+	stats_bump(&resolver_stats(n->r)->outcome[outcome], 1);
+	n->r->batch[outcome]++;
+	resolver_count_reply(n->r, head);
+	return NET_REPLY;
+}
+
+static enum net_verdict resolver_error_now(struct now *n, uint16_t rcode, uint16_t ede,
+                                           enum stats_outcome outcome)
+{
+	struct dns_reply_head head = { .rcode = rcode, .ede = ede };
+
+	return resolver_reply_now(n, &head, 0, outcome);
+}
+
+static enum net_verdict resolver_hit(struct now *n, struct cache_found *found)
+{
+	if (found->fit == DNS_FIT_NOT)
+		found->head.flags |= DNS_TC;
+	if (found->kind == DNS_ANSWER_FAILURE) {
+		stats_count(resolver_stats(n->r), STATS_FAILURE_HITS);
+		found->head.ede = DNS_EDE_CACHED_ERROR;
+	} else {
+		found->head.ede = DNS_EDE_NONE;
+	}
+	return resolver_reply_now(n, &found->head, found->len, OUTCOME_HIT);
+}
+
+/* ---- clients that wait ---- */
+
+/* The client's wait is over: off every list, memory kept until client_free(). */
+static void client_release(struct client *c)
+{
+	flight_leave(&c->waiter);
+	timer_stop(c->resolver->env.timers, &c->deadline);
+	list_remove(&c->node);
+	c->resolver->waiting--;
+	stats_set(&resolver_stats(c->resolver)->waiting_now, c->resolver->waiting);
+}
+
+static void client_free(struct client *c)
+{
+	reply_path_drop(&c->path);
+	free(c);
+}
+
+/* Sends what stands in the resolver's scratch from the question's end on, len octets of records. */
+static void client_send(struct client *c, struct dns_reply_head *head, size_t len)
+{
+	struct resolver   *r = c->resolver;
+	struct stats      *s = resolver_stats(r);
+	enum stats_outcome outcome = c->joined ? OUTCOME_JOINED : OUTCOME_MISS;
+
+	head->keepalive_100ms = c->keepalive_100ms;
+	len = dns_reply_finish(r->scratch, dns_reply_head_len(&c->query) + len, &c->query, head);
+	client_release(c);
+	stats_bump(&s->outcome[outcome], 1);
+	histogram_add(&s->answer[outcome], clock_mono_us(r->env.upstream.clock) - c->asked_us, 1);
+	resolver_count_reply(r, head);
+	reply_path_send(&c->path, r->scratch, len);
+	client_free(c);
+}
+
+static void client_fail(struct client *c, uint16_t rcode, uint16_t ede)
+{
+	struct dns_reply_head head = { .rcode = rcode, .ede = ede };
+
+	client_send(c, &head, 0);
+}
+
+static void client_on_done(struct waiter *w, const struct dns_answer *answer,
+                           const struct flight_failure *failure)
+{
+	struct client        *c = list_entry(w, struct client, waiter);
+	struct resolver      *r = c->resolver;
+	struct dns_reply_head head = { .ede = DNS_EDE_NONE };
+	size_t                len;
+
+	if (!answer) {
+		client_fail(c, failure->rcode, failure->ede);
+		return;
+	}
+	head.rcode = answer->rcode;
+	if (dns_answer_write(answer, 0, r->scratch + dns_reply_head_len(&c->query),
+	                     resolver_room(r, &c->query, c->path.proto, DNS_EDE_NONE), &head,
+	                     &len) == DNS_FIT_NOT)
+		head.flags |= DNS_TC;
+	client_send(c, &head, len);
+}
+
+static void client_on_deadline(struct timer *t)
+{
+	struct client *c = list_entry(t, struct client, deadline);
+
+	stats_count(resolver_stats(c->resolver), STATS_QUERY_TIMEOUTS);
+	client_fail(c, DNS_SERVFAIL, DNS_EDE_NO_REACHABLE_AUTHORITY);
+}
+
+static struct client *client_new(struct now *n)
+{
+	struct resolver *r = n->r;
+	struct client   *c = malloc(sizeof *c + n->q.question_len);
+
+	if (!c)
+		return NULL;
+	c->resolver = r;
+	c->waiter.done = client_on_done;
+	list_init(&c->waiter.node);
+	c->query = n->q;
+	memcpy(c->question, n->q.question, n->q.question_len);
+	c->query.question = c->question;
+	c->asked_us = n->m->mono_us;
+	c->keepalive_100ms = (uint16_t)(n->m->keepalive_ms / 100);
+	c->joined = false;
+	timer_init(&c->deadline, client_on_deadline);
+	timer_start(r->env.timers, &c->deadline,
+	            n->m->mono_us / 1000 + r->view->setup->conf.times.query_timeout_ms);
+	list_append(&r->clients, &c->node);
+	r->waiting++;
+	stats_set(&resolver_stats(r)->waiting_now, r->waiting);
+	return c;
+}
+
+/* Is this waiting client the one that has just asked again, to the octet? */
+static bool client_is_repeat(const struct waiter *w, const void *arg)
+{
+	const struct now    *n = arg;
+	const struct client *c = list_entry(w, struct client, waiter);
+
+	return w->done == client_on_done && c->query.id == n->q.id && c->path.proto == NET_UDP &&
+	       n->m->proto == NET_UDP && addr_equal(&c->path.peer, n->m->from) &&
+	       c->query.question_len == n->q.question_len &&
+	       !memcmp(c->question, n->q.question, n->q.question_len);
+}
+
+/* ---- the walk of a query ---- */
+
+static enum net_verdict resolver_overload(struct now *n, enum stats_counter why)
+{
+	stats_count(resolver_stats(n->r), why);
+	return resolver_error_now(n, DNS_SERVFAIL, DNS_EDE_NONE, OUTCOME_MISS);
+}
+
+/* Not in the cache: a flight is joined or begun, and the client waits. */
+static enum net_verdict resolver_miss(struct now *n, size_t route, const struct cache_key *key)
+{
+	struct resolver    *r = n->r;
+	const struct setup *setup = r->view->setup;
+	struct flight      *f = flight_find(r->flights, key);
+	struct flight_ask   ask = { .view = r->view, .route = route, .key = *key };
+	struct client      *c;
+	int                 joined;
+
+	if (f && flight_any_waiter(f, client_is_repeat, n)) {
+		stats_count(resolver_stats(r), STATS_REPEATED);
+		return NET_SILENCE;			/* the reply that is due serves this one too */
+	}
+	if (!setup->conf.policy->routes[route].upstream_count)
+		return resolver_error_now(n, DNS_SERVFAIL, DNS_EDE_NO_REACHABLE_AUTHORITY, OUTCOME_MISS);
+	if (r->waiting >= (size_t)setup->conf.times.max_flights * CLIENTS_A_FLIGHT)
+		return resolver_overload(n, STATS_OVERLOAD);
+	c = client_new(n);
+	if (!c)
+		return resolver_overload(n, STATS_NO_MEMORY);
+	reply_path_keep(&c->path, n->m);
+	joined = flight_ask(r->flights, &ask, &c->waiter);
+	if (joined < 0) {
+		client_release(c);
+		client_free(c);
+		return resolver_overload(n, joined == -ENOBUFS ? STATS_OVERLOAD : STATS_NO_MEMORY);
+	}
+	c->joined = joined == FLIGHT_JOINED;
+	return NET_LATER;
+}
+
+/* A question of class IN for the cache and the upstreams. */
+static enum net_verdict resolver_resolve(struct now *n)
+{
+	struct resolver   *r = n->r;
+	struct dns_query  *q = &n->q;
+	size_t             route = policy_route(r->view->setup->policy, q->qname, q->qname_len);
+	struct cache_found found;
+	struct cache_key   key = {
+		.qname = q->qname,
+		.qname_len = q->qname_len,
+		.qtype = q->qtype,
+		.variant = (uint8_t)((q->dnssec_ok ? CACHE_DO : 0) | (q->flags & DNS_CD ? CACHE_CD : 0)),
+		.route = r->view->setup->conf.policy->routes[route].id,
+		.name_hash = cache_hash_name(r->env.cache, q->qname, q->qname_len),
+	};
+
+	if (cache_find(r->env.cache, &key, n->m->boot_ms, n->reply->octets + dns_reply_head_len(q),
+	               resolver_room(r, q, n->m->proto, DNS_EDE_NONE), &found) == CACHE_FRESH)
+		return resolver_hit(n, &found);
+	return resolver_miss(n, route, &key);
+}
+
+enum net_verdict resolver_on_message(void *arg, const struct net_message *m, struct net_reply *reply)
+{
+	struct now            n = { .r = arg, .m = m, .reply = reply };
+	struct dns_reply_head head;
+	size_t                len;
+	int                   rcode = dns_query_read(m->octets, m->len, m->proto == NET_TCP, &n.q);
+	struct stats         *s = resolver_stats(n.r);
+
+	if (rcode == DNS_QUERY_SILENCE) {
+		stats_count(s, STATS_DROPPED);
+		return m->proto == NET_TCP ? NET_CLOSE : NET_SILENCE;
+	}
+	stats_count(s, m->proto == NET_TCP ? STATS_TCP_QUERIES : STATS_UDP_QUERIES);
+	if (!policy_allows(n.r->view->setup->policy, m->from)) {
+		stats_count(s, STATS_NOT_ALLOWED);
+		return resolver_error_now(&n, DNS_REFUSED, DNS_EDE_PROHIBITED, OUTCOME_REFUSED);
+	}
+	if (rcode != DNS_NOERROR)
+		return resolver_error_now(&n, (uint16_t)rcode, n.q.ede, OUTCOME_REFUSED);
+	switch (policy_decide(n.r->view->setup->policy, &n.q, reply->octets + dns_reply_head_len(&n.q), &head,
+	                      &len)) {
+	case POLICY_ANSWERED:
+		return resolver_reply_now(&n, &head, len, OUTCOME_LOCAL);
+	case POLICY_REFUSED:
+		return resolver_error_now(&n, DNS_REFUSED, head.ede, OUTCOME_REFUSED);
+	case POLICY_FORWARD:
+		break;
+	}
+	return resolver_resolve(&n);
+}
+
+void resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsigned n)
+{
+	struct resolver *r = arg;
+
+	(void)n;
+	for (unsigned i = 0; i < OUTCOMES; i++) {
+		if (!r->batch[i])
+			continue;
+		histogram_add(&resolver_stats(r)->answer[i], done_us - mono_us, r->batch[i]);
+		r->batch[i] = 0;
+	}
+}
+
+size_t resolver_waiting(const struct resolver *r)
+{
+	return r->waiting;
+}
+
+/* ---- life ---- */
+
+struct resolver *resolver_new(const struct resolver_env *env, struct setup *setup)
+{
+	struct resolver   *r = calloc(1, sizeof *r);
+	struct flights_env flights_env;
+
+	if (!r) {
+		setup_unref(setup);
+		return NULL;
+	}
+	r->env = *env;
+	list_init(&r->clients);
+	flights_env = (struct flights_env){
+		.upstream = &r->env.upstream,
+		.timers = env->timers,
+		.cache = env->cache,
+	};
+	r->view = view_new(setup, NULL, &r->env.upstream);
+	r->flights = flights_new(&flights_env);
+	r->scratch = malloc(DNS_MESSAGE_MAX + 1);
+	if (!r->view || !r->flights || !r->scratch) {
+		resolver_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+int resolver_reconfigure(struct resolver *r, struct setup *setup)
+{
+	struct view *v = view_new(setup, r->view, &r->env.upstream);
+
+	if (!v)
+		return -ENOMEM;
+	view_unref(r->view);
+	r->view = v;
+	return 0;
+}
+
+void resolver_free(struct resolver *r)
+{
+	if (!r)
+		return;
+	while (!list_empty(&r->clients)) {
+		struct client *c = list_entry(r->clients.next, struct client, node);
+
+		client_release(c);
+		client_free(c);
+	}
+	flights_free(r->flights);
+	view_unref(r->view);
+	free(r->scratch);
+	free(r);
+}

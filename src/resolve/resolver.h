@@ -1,0 +1,40 @@
+/* resolver.h - the life of one client query, on one worker.
+ *
+ * In: a message from a listener.  Out: a reply at once (from policy or cache),
+ * or later (from a flight), always one and always in time: within
+ * query-timeout the client has an answer or SERVFAIL.
+ */
+#ifndef LARDER_RESOLVE_RESOLVER_H
+#define LARDER_RESOLVE_RESOLVER_H
+
+#include "net/listener.h"
+#include "resolve/setup.h"
+
+struct cache;
+struct timers;
+struct resolver;
+
+/* What a worker lends; everything outlives the resolver. */
+struct resolver_env {
+	struct upstream_env upstream;	/* copied */
+	struct timers      *timers;	/* on CLOCK_MONOTONIC, ms */
+	struct cache       *cache;	/* shared by all workers */
+};
+
+/* The caller frees; NULL: no memory.  Takes over one reference to setup. */
+struct resolver *resolver_new(const struct resolver_env *env, struct setup *setup);
+/* Clients that wait hear nothing more. */
+void             resolver_free(struct resolver *r);	/* NULL is fine */
+
+/* Works by this setup from now on; flights under way end by the old one.  Takes over the reference.
+ * 0, or -ENOMEM: the old one stays in force. */
+int resolver_reconfigure(struct resolver *r, struct setup *setup);
+
+/* A listener's handler (struct net_handler): arg is the resolver. */
+enum net_verdict resolver_on_message(void *arg, const struct net_message *m, struct net_reply *reply);
+void             resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsigned n);
+
+/* Client queries that wait for an answer. */
+size_t resolver_waiting(const struct resolver *r);
+
+#endif

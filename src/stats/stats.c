@@ -1,0 +1,80 @@
+/* stats.c - the names of what is counted, and sums over workers. */
+#include "stats/stats.h"
+
+const struct stats_row stats_outcome_rows[OUTCOMES] = {
+	[OUTCOME_HIT] = { "hit", "answered from the cache, fresh" },
+	[OUTCOME_STALE] = { "stale", "answered from the cache, past its TTL" },
+	[OUTCOME_MISS] = { "miss", "answered by asking upstream" },
+	[OUTCOME_JOINED] = { "joined", "answered by a question already under way upstream" },
+	[OUTCOME_LOCAL] = { "local", "answered by larder itself" },
+	[OUTCOME_REFUSED] = { "refused", "not allowed, malformed, or of a kind that is not served" },
+};
+
+const struct stats_row stats_counter_rows[STATS_COUNTERS] = {
+	[STATS_UDP_QUERIES] = { "udp_queries", "client queries over UDP" },
+	[STATS_TCP_QUERIES] = { "tcp_queries", "client queries over TCP" },
+	[STATS_DROPPED] = { "dropped", "messages that get no reply: too short, or replies themselves" },
+	[STATS_REPEATED] = { "repeated", "exact repeats of a query in progress, answered once" },
+	[STATS_MALFORMED] = { "malformed", "replies with FORMERR" },
+	[STATS_NOT_ALLOWED] = { "not_allowed", "clients refused by the allow list" },
+	[STATS_NXDOMAIN] = { "nxdomain", "replies with NXDOMAIN" },
+	[STATS_SERVFAIL] = { "servfail", "replies with SERVFAIL" },
+	[STATS_TRUNCATED] = { "truncated", "UDP replies cut to TC" },
+	[STATS_FAILURE_HITS] = { "failure_hits", "SERVFAIL from a failure held in the cache" },
+	[STATS_OVERLOAD] = { "overload", "SERVFAIL because a bound was reached" },
+	[STATS_QUERY_TIMEOUTS] = { "query_timeouts", "SERVFAIL because query-timeout passed" },
+	[STATS_REPLIES_LOST] = { "replies_lost", "replies the kernel would not take" },
+	[STATS_KERNEL_DROPS] = { "kernel_drops", "queries the kernel dropped before they were read" },
+	[STATS_FLIGHTS] = { "flights", "questions taken upstream" },
+	[STATS_SENDS] = { "sends", "queries sent upstream" },
+	[STATS_RESENDS] = { "resends", "queries sent upstream after the first of a question" },
+	[STATS_TCP_RETRIES] = { "tcp_retries", "questions asked again by TCP after truncation" },
+	[STATS_UPSTREAM_IGNORED] = { "upstream_ignored", "upstream messages that match no question" },
+	[STATS_UPSTREAM_MALFORMED] = { "upstream_malformed", "upstream replies that cannot be parsed" },
+	[STATS_CACHE_STORED] = { "cache_stored", "answers put into the cache" },
+	[STATS_CACHE_REFUSED] = { "cache_refused", "answers the cache had no room for" },
+	[STATS_TCP_CLIENTS] = { "tcp_clients", "client connections accepted" },
+	[STATS_TCP_REFUSED] = { "tcp_refused", "client connections closed because of a bound" },
+	[STATS_NO_MEMORY] = { "no_memory", "queries failed for want of memory or descriptors" },
+};
+
+const struct stats_row stats_upstream_rows[UPSTREAM_COUNTERS] = {
+	[UPSTREAM_SENT] = { "sent", "queries sent" },
+	[UPSTREAM_ANSWERED] = { "answered", "usable answers" },
+	[UPSTREAM_TIMEOUT] = { "timeout", "no answer in time" },
+	[UPSTREAM_UNREACHABLE] = { "unreachable", "refused or no route" },
+	[UPSTREAM_CLOSED] = { "closed", "connection ended under a question" },
+	[UPSTREAM_RCODE] = { "rcode", "SERVFAIL, REFUSED and other failures by reply" },
+	[UPSTREAM_MALFORMED] = { "malformed", "replies that cannot be parsed" },
+	[UPSTREAM_TRUNCATED] = { "truncated", "answers asked again by TCP" },
+	[UPSTREAM_LATE] = { "late", "answers after the try had been given up" },
+};
+
+static uint64_t stats_load(const _Atomic uint64_t *c)
+{
+	return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+void stats_read(const struct stats *s, struct stats_view *into)
+{
+	for (unsigned i = 0; i < STATS_COUNTERS; i++)
+		into->counter[i] += stats_load(&s->counter[i]);
+	for (unsigned i = 0; i < OUTCOMES; i++) {
+		uint64_t n = stats_load(&s->outcome[i]);
+
+		into->outcome[i] += n;
+		into->queries += n;
+		histogram_read(&s->answer[i], &into->answer[i]);
+	}
+	into->flights_now += stats_load(&s->flights_now);
+	into->waiting_now += stats_load(&s->waiting_now);
+	into->tcp_clients_now += stats_load(&s->tcp_clients_now);
+}
+
+void stats_upstream_read(const struct stats_upstream *s, struct stats_upstream_view *into)
+{
+	for (unsigned i = 0; i < UPSTREAM_COUNTERS; i++)
+		into->counter[i] += stats_load(&s->counter[i]);
+	histogram_read(&s->exchange, &into->exchange);
+	histogram_read(&s->connect, &into->connect);
+}

@@ -1,0 +1,31 @@
+/* conf.h - an upstream as it is configured. */
+#ifndef LARDER_UPSTREAM_CONF_H
+#define LARDER_UPSTREAM_CONF_H
+
+#include "base/addr.h"
+
+#include <stdint.h>
+
+enum upstream_proto {
+	UPSTREAM_UDP,		/* UDP, and TCP when an answer is truncated */
+	UPSTREAM_TCP,		/* tcp://: nothing but TCP */
+};
+
+struct upstream_conf {
+	char               *name;	/* what people call it: its name, or its URL in normal form */
+	char               *url;	/* normal form, e.g. udp://192.0.2.1:53; identity over reloads */
+	enum upstream_proto proto;
+	struct addr         addr;
+};
+
+/* Timing of one question (design: sends at 0, h, 3h, 7h …). */
+struct upstream_times {
+	uint32_t query_timeout_ms;	/* the client is answered by then */
+	uint32_t resolve_timeout_ms;	/* the flight ends by then */
+	uint32_t resend_after_ms;	/* h */
+	uint16_t edns_size;		/* octets offered in our OPT */
+	uint16_t case_mixing;		/* boolean: random letter case in the question sent */
+	uint32_t max_flights;		/* per worker */
+};
+
+#endif

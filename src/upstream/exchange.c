@@ -1,0 +1,332 @@
+/* exchange.c - sending a question, judging what comes back. */
+#include "upstream/exchange.h"
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/rng.h"
+#include "dns/cursor.h"
+#include "dns/wire.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define MISMATCHES_MAX 20	/* then the question goes by stream as well (RFC 5452 s. 9.3) */
+#define EDNS_MEMO_MS   60000	/* how long a server's rejection of EDNS is remembered */
+#define QUERY_MAX      (DNS_HEADER_LEN + DNS_NAME_MAX + 4 + 11)
+
+static struct exchange *exchange_of(struct transport_send *s)
+{
+	return list_entry(s, struct exchange, send);
+}
+
+bool exchange_is_open(const struct exchange *x)
+{
+	return transport_lives(&x->send);
+}
+
+void exchange_end(struct exchange *x)
+{
+	if (!exchange_is_open(x))
+		return;
+	transport_end(&x->send);
+	x->ended_us = clock_mono_us(x->channel->env->clock);
+}
+
+/* An event that ends the exchange: the last thing that is done with x. */
+static void exchange_finish(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+                            const struct dns_name *target)
+{
+	exchange_end(x);
+	x->on_event(x, event, answer, target);
+}
+
+/* ---- sending ---- */
+
+/* Writes the name with random letter case (draft-vixie-dnsext-dns0x20) and remembers it. */
+static void exchange_mix_case(struct exchange *x, uint8_t *name, size_t len)
+{
+	uint8_t random[sizeof x->mixed];
+
+	memset(x->mixed, 0, sizeof x->mixed);
+	rng_bytes(x->channel->env->rng, random, sizeof random);
+	for (size_t i = 0; i < len; i++) {
+		uint8_t bit = (uint8_t)(1u << (i % 8));
+
+		if (name[i] >= 'a' && name[i] <= 'z' && (random[i / 8] & bit)) {
+			name[i] = (uint8_t)(name[i] - 'a' + 'A');
+			x->mixed[i / 8] |= bit;
+		}
+	}
+}
+
+static bool exchange_mixes_case(const struct exchange *x)
+{
+	return x->question->case_mixing && x->kind == TRANSPORT_UDP;
+}
+
+static size_t exchange_write_query(struct exchange *x, uint8_t *msg)
+{
+	const struct exchange_question *q = x->question;
+	size_t                          at = DNS_HEADER_LEN, len = q->scrub.qname_len;
+
+	memset(msg, 0, DNS_HEADER_LEN);
+	wire_put_u16(msg + 2, (uint16_t)(DNS_RD | (q->checking_disabled ? DNS_CD : 0)));
+	wire_put_u16(msg + 4, 1);
+	wire_put_u16(msg + 10, x->with_edns);
+	memcpy(msg + at, q->scrub.qname, len);
+	if (exchange_mixes_case(x))
+		exchange_mix_case(x, msg + at, len);
+	at += len;
+	wire_put_u16(msg + at, q->scrub.qtype);
+	wire_put_u16(msg + at + 2, DNS_IN);
+	at += 4;
+	if (!x->with_edns)
+		return at;
+	msg[at] = 0;
+	wire_put_u16(msg + at + 1, DNS_OPT);
+	wire_put_u16(msg + at + 3, q->edns_size);
+	wire_put_u32(msg + at + 5, q->scrub.dnssec_ok ? 0x8000 : 0);
+	wire_put_u16(msg + at + 9, 0);
+	return at + 11;
+}
+
+/* ---- judging ---- */
+
+enum exchange_match {
+	MATCH_YES,
+	MATCH_CASE,		/* the right question in another letter case than ours */
+	MATCH_NO,
+};
+
+/* Is this the reply's question section ours?  Error replies may come without one (RFC 8906). */
+static enum exchange_match exchange_match_question(const struct exchange *x, const uint8_t *msg, size_t len)
+{
+	const struct dns_scrub_query *q = &x->question->scrub;
+	struct cursor                 c = cursor_of(msg, len, 4);
+	unsigned                      qdcount = cursor_u16(&c), rcode = wire_u16(msg + 2) & DNS_RCODE;
+	const uint8_t                *name;
+	size_t                        name_len;
+
+	cursor_skip(&c, 6);
+	if (qdcount == 0)
+		return rcode == DNS_FORMERR || rcode == DNS_SERVFAIL || rcode == DNS_NOTIMP ||
+		       rcode == DNS_REFUSED ? MATCH_YES : MATCH_NO;
+	name = cursor_plain_name(&c, &name_len);
+	if (qdcount != 1 || !name || cursor_u16(&c) != q->qtype || cursor_u16(&c) != DNS_IN || c.bad ||
+	    !dns_name_equal(name, name_len, q->qname, q->qname_len))
+		return MATCH_NO;
+	for (size_t i = 0; exchange_mixes_case(x) && i < name_len; i++) {
+		bool upper = x->mixed[i / 8] >> (i % 8) & 1;
+
+		if (name[i] != (upper ? q->qname[i] - 'a' + 'A' : q->qname[i]))
+			return MATCH_CASE;
+	}
+	return MATCH_YES;
+}
+
+/* The octets of the reply's OPT, with *options over its options; false: there is none. */
+static bool exchange_find_opt(const uint8_t *msg, size_t len, struct cursor *options)
+{
+	struct cursor c = cursor_of(msg, len, 4);
+	unsigned      questions = cursor_u16(&c);
+	unsigned      records = 0;
+
+	for (unsigned i = 0; i < 3; i++)
+		records += cursor_u16(&c);
+	for (unsigned i = 0; i < questions && !c.bad; i++) {
+		cursor_skip_name(&c);
+		cursor_skip(&c, 4);
+	}
+	for (unsigned i = 0; i < records && !c.bad; i++) {
+		uint16_t type;
+
+		cursor_skip_name(&c);
+		type = cursor_u16(&c);
+		cursor_skip(&c, 6);
+		*options = cursor_sub(&c, cursor_u16(&c));
+		if (type == DNS_OPT && !c.bad)
+			return true;
+	}
+	return false;
+}
+
+/* A server says how long it will keep an idle connection (RFC 7828 s. 3.2.2). */
+static void exchange_note_keepalive(struct exchange *x, const uint8_t *msg, size_t len)
+{
+	struct cursor options;
+
+	if (!exchange_find_opt(msg, len, &options))
+		return;
+	while (cursor_left(&options)) {
+		uint16_t code = cursor_u16(&options), n = cursor_u16(&options);
+
+		if (code == DNS_OPTION_KEEPALIVE && n == 2) {
+			uint16_t tenths = cursor_u16(&options);
+
+			if (!options.bad)
+				transport_idle_hint(&x->send, tenths * 100u);
+			return;
+		}
+		cursor_skip(&options, n);
+	}
+}
+
+static void exchange_suspect(struct exchange *x)
+{
+	if (x->suspect || x->kind != TRANSPORT_UDP)
+		return;
+	x->suspect = true;
+	x->on_event(x, EXCHANGE_SUSPECT, NULL, NULL);
+}
+
+static void exchange_ignore(struct exchange *x)
+{
+	stats_count(x->channel->env->stats, STATS_UPSTREAM_IGNORED);
+	if (++x->mismatches >= MISMATCHES_MAX)
+		exchange_suspect(x);
+}
+
+/* FORMERR or NOTIMP without an OPT: the server may know no EDNS. */
+static bool exchange_rejects_edns(const struct exchange *x, const uint8_t *msg, size_t len)
+{
+	unsigned      rcode = wire_u16(msg + 2) & DNS_RCODE;
+	struct cursor options;
+
+	return x->with_edns && (rcode == DNS_FORMERR || rcode == DNS_NOTIMP) &&
+	       !exchange_find_opt(msg, len, &options);
+}
+
+static void exchange_failed(struct exchange *x, uint8_t rcode)
+{
+	x->rcode = rcode;
+	channel_count(x->channel, UPSTREAM_RCODE);
+	exchange_finish(x, EXCHANGE_FAILED, NULL, NULL);
+}
+
+/* The reply matches.  What does it say? */
+static void exchange_on_reply(struct exchange *x, const uint8_t *msg, size_t len)
+{
+	const struct upstream_env *env = x->channel->env;
+	uint16_t                   flags = wire_u16(msg + 2);
+	struct dns_answer          answer;
+	struct dns_name            target;
+	struct cursor              options;
+
+	if (x->kind != TRANSPORT_UDP)
+		exchange_note_keepalive(x, msg, len);
+	if (flags & DNS_TC && x->kind == TRANSPORT_UDP) {
+		channel_count(x->channel, UPSTREAM_TRUNCATED);
+		stats_count(env->stats, STATS_TCP_RETRIES);
+		exchange_finish(x, EXCHANGE_TRUNCATED, NULL, NULL);
+		return;
+	}
+	if (exchange_rejects_edns(x, msg, len)) {
+		atomic_store(&x->channel->upstream->no_edns_until_ms, clock_boot_ms(env->clock) + EDNS_MEMO_MS);
+		exchange_finish(x, EXCHANGE_NO_EDNS, NULL, NULL);
+		return;
+	}
+	if (exchange_find_opt(msg, len, &options) && options.base[options.pos - 6]) {
+		exchange_failed(x, DNS_SERVFAIL);	/* an extended rcode concerns this hop (RFC 6891 s. 6.1.3) */
+		return;
+	}
+	switch (dns_scrub_reply(env->scrub, msg, len, &x->question->scrub, &answer, &target)) {
+	case DNS_SCRUB_ANSWER:
+		channel_count(x->channel, UPSTREAM_ANSWERED);
+		histogram_add(&x->channel->stats->exchange, clock_mono_us(env->clock) - x->started_us, 1);
+		exchange_finish(x, EXCHANGE_ANSWER, &answer, NULL);
+		return;
+	case DNS_SCRUB_ALIAS_OUT:
+		channel_count(x->channel, UPSTREAM_ANSWERED);
+		histogram_add(&x->channel->stats->exchange, clock_mono_us(env->clock) - x->started_us, 1);
+		exchange_finish(x, EXCHANGE_ALIAS_OUT, &answer, &target);
+		return;
+	case DNS_SCRUB_FAILURE:
+		exchange_failed(x, (uint8_t)(flags & DNS_RCODE));
+		return;
+	case DNS_SCRUB_LOOP:
+		exchange_finish(x, EXCHANGE_LOOP, NULL, NULL);
+		return;
+	case DNS_SCRUB_MALFORMED:
+		channel_count(x->channel, UPSTREAM_MALFORMED);
+		stats_count(env->stats, STATS_UPSTREAM_MALFORMED);
+		if (x->kind == TRANSPORT_UDP) {		/* perhaps not from the server at all */
+			exchange_ignore(x);
+			return;
+		}
+		x->error = -EBADMSG;
+		exchange_finish(x, EXCHANGE_LOST, NULL, NULL);
+		return;
+	}
+}
+
+static void exchange_on_message(struct transport_send *s, const uint8_t *msg, size_t len)
+{
+	struct exchange *x = exchange_of(s);
+
+	if (len < DNS_HEADER_LEN || !(wire_u16(msg + 2) & DNS_QR) || wire_u16(msg + 2) & DNS_OPCODE) {
+		exchange_ignore(x);
+		return;
+	}
+	switch (exchange_match_question(x, msg, len)) {
+	case MATCH_YES:
+		exchange_on_reply(x, msg, len);
+		return;
+	case MATCH_CASE:
+		stats_count(x->channel->env->stats, STATS_UPSTREAM_IGNORED);
+		exchange_suspect(x);
+		return;
+	case MATCH_NO:
+		exchange_ignore(x);
+		return;
+	}
+}
+
+static void exchange_on_mismatch(struct transport_send *s)
+{
+	exchange_ignore(exchange_of(s));
+}
+
+static void exchange_on_lost(struct transport_send *s, int error)
+{
+	struct exchange *x = exchange_of(s);
+
+	x->error = error;
+	x->ended_us = clock_mono_us(x->channel->env->clock);
+	channel_count(x->channel, error == -ECONNRESET  ? UPSTREAM_CLOSED :
+	                          error == -ETIMEDOUT ? UPSTREAM_TIMEOUT : UPSTREAM_UNREACHABLE);
+	x->on_event(x, EXCHANGE_LOST, NULL, NULL);
+}
+
+int exchange_start(struct exchange *x, enum transport_kind kind)
+{
+	static const struct transport_events events = {
+		.message = exchange_on_message,
+		.mismatch = exchange_on_mismatch,
+		.lost = exchange_on_lost,
+	};
+	const struct upstream_env *env = x->channel->env;
+	struct transport          *t = channel_transport(x->channel, kind);
+	uint8_t                    msg[QUERY_MAX];
+	int                        err;
+
+	if (!t)
+		return -ENOMEM;
+	x->kind = kind;
+	x->send.on = &events;
+	x->send.transport = NULL;
+	x->error = 0;
+	x->rcode = 0;
+	x->mismatches = 0;
+	x->suspect = false;
+	x->started_us = clock_mono_us(env->clock);
+	x->ended_us = 0;
+	x->with_edns = atomic_load_explicit(&x->channel->upstream->no_edns_until_ms, memory_order_relaxed) <=
+	               clock_boot_ms(env->clock);
+	err = transport_send(t, &x->send, msg, exchange_write_query(x, msg));
+	if (err < 0) {
+		channel_count(x->channel, UPSTREAM_UNREACHABLE);
+		return err;
+	}
+	channel_count(x->channel, UPSTREAM_SENT);
+	return 0;
+}

@@ -1,0 +1,59 @@
+/* exchange.h - one question sent once to one upstream, and what comes of it.
+ *
+ * An exchange decides whether a message that came back answers its question
+ * (RFC 5452 s. 9.1, RFC 1035 s. 7.3).  What does not is ignored, and the
+ * exchange waits on: the real answer may still come.
+ *
+ *   idle ── exchange_start() ──> open ──┬─ an event that ends it ──> over
+ *                                       └─ exchange_end() ─────────> over
+ */
+#ifndef LARDER_UPSTREAM_EXCHANGE_H
+#define LARDER_UPSTREAM_EXCHANGE_H
+
+#include "dns/scrub.h"
+#include "net/transport.h"
+#include "upstream/upstream.h"
+
+/* The question, the same for all exchanges of a flight. */
+struct exchange_question {
+	struct dns_scrub_query scrub;		/* name, type, DO, TTL bounds, route */
+	bool                   checking_disabled;	/* the client's CD (RFC 4035 s. 3.2.2) */
+	uint16_t               edns_size;
+	bool                   case_mixing;
+};
+
+enum exchange_event {
+	EXCHANGE_ANSWER,	/* *answer is it; over */
+	EXCHANGE_ALIAS_OUT,	/* *answer is an alias chain to *target in another route; over */
+	EXCHANGE_TRUNCATED,	/* TC over UDP: ask this upstream by stream; over */
+	EXCHANGE_SUSPECT,	/* too many forgeries, or a mangled case: ask by stream too (RFC 5452 s. 9.3); open */
+	EXCHANGE_NO_EDNS,	/* the server rejects our OPT: ask it again without (RFC 6891 s. 6.2.2); over */
+	EXCHANGE_FAILED,	/* a failing reply, rcode in exchange.rcode; over */
+	EXCHANGE_LOOP,		/* an endless alias chain: no other server will know better; over */
+	EXCHANGE_LOST,		/* no reply can come: exchange.error; over */
+};
+
+struct exchange {
+	struct transport_send           send;
+	const struct exchange_question *question;	/* borrowed while open */
+	struct channel                 *channel;	/* borrowed while open */
+	/* The owner hears events here; it may free the exchange during one that ends it. */
+	void (*on_event)(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+	                 const struct dns_name *target);
+	enum transport_kind             kind;
+	uint64_t                        started_us, ended_us;
+	int                             error;		/* EXCHANGE_LOST: negative errno */
+	uint8_t                         rcode;		/* EXCHANGE_FAILED */
+	uint8_t                         mismatches;
+	bool                            with_edns;
+	bool                            suspect;
+	uint8_t                         mixed[(DNS_NAME_MAX + 7) / 8];	/* a bit for each octet sent in upper case */
+};
+
+/* Sends.  The caller has set question, channel and on_event.  0, or a negative errno: nothing was sent. */
+int  exchange_start(struct exchange *x, enum transport_kind kind);
+bool exchange_is_open(const struct exchange *x);
+/* Stops listening; fine when it is over. */
+void exchange_end(struct exchange *x);
+
+#endif

@@ -1,0 +1,68 @@
+/* upstream.h - a resolver that we ask, and each worker's way to it.
+ *
+ * struct upstream is shared by all workers and lives over reloads as long as
+ * its URL stays: it holds what is known about the server.  struct channel is
+ * one worker's: its transports, opened when first used.
+ */
+#ifndef LARDER_UPSTREAM_UPSTREAM_H
+#define LARDER_UPSTREAM_UPSTREAM_H
+
+#include "net/transport.h"
+#include "stats/stats.h"
+#include "upstream/conf.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct clock;
+struct rng;
+struct dns_scrub;
+
+struct upstream {
+	_Atomic unsigned     refs;		/* owners: setups and channels */
+	struct upstream_conf conf;		/* copied */
+	/* The server rejects EDNS until then (CLOCK_BOOTTIME, ms; RFC 6891 s. 6.2.2). */
+	_Atomic uint64_t     no_edns_until_ms;
+	unsigned             worker_count;
+	struct stats_upstream stats[];		/* one for each worker */
+};
+
+/* Gives one reference, or NULL when memory is short.  Copies conf. */
+struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_count);
+struct upstream *upstream_ref(struct upstream *u);
+void             upstream_unref(struct upstream *u);	/* NULL is fine */
+
+/* What a worker lends to everything it does upstream; outlives all channels. */
+struct upstream_env {
+	const struct clock           *clock;
+	struct rng                   *rng;
+	struct stats                 *stats;
+	struct dns_scrub             *scrub;
+	const struct transport_maker *maker;
+	unsigned                      worker;	/* its index in upstream.stats */
+};
+
+struct channel {
+	unsigned                   refs;	/* owners: this worker's views of the configuration */
+	struct upstream           *upstream;	/* a reference */
+	const struct upstream_env *env;		/* borrowed */
+	struct stats_upstream     *stats;	/* upstream->stats[worker] */
+	struct transport          *transport[TRANSPORT_KINDS];	/* NULL: not yet */
+};
+
+/* Gives one reference, or NULL when memory is short.  Takes a reference to u of its own. */
+struct channel *channel_new(struct upstream *u, const struct upstream_env *env);
+struct channel *channel_ref(struct channel *c);
+/* The last one closes the transports; no send may live then. */
+void            channel_unref(struct channel *c);	/* NULL is fine */
+/* NULL when memory is short. */
+struct transport *channel_transport(struct channel *c, enum transport_kind kind);
+
+static inline void channel_count(struct channel *c, enum upstream_counter n)
+{
+	stats_bump(&c->stats->counter[n], 1);
+}
+
+#endif
