@@ -37,7 +37,7 @@ void varlink_filled(struct varlink_buffer *b, size_t n);	/* n <= *room */
  * Borrowed until varlink_room(). */
 const char *varlink_next(struct varlink_buffer *b, size_t *len);
 
-/* Is a message on its way that can only turn out too long?  Asked after varlink_next() gave NULL. */
+/* Is a message coming that can only turn out too long?  Asked after varlink_next() gave NULL. */
 bool varlink_overrun(const struct varlink_buffer *b);
 /* Has part of a message come? */
 bool varlink_pending(const struct varlink_buffer *b);

@@ -29,6 +29,7 @@ static void load_file(struct conf_settings *settings, struct conf_report *report
 	struct conf_mark at = { 0 };
 
 	at.source = conf_report_source(report, CONF_SOURCE_FILE, path, text, len);
+	report->no_memory |= err == -ENOMEM;
 	if (report->no_memory)
 		return;
 	if (err == -EFBIG)

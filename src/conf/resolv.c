@@ -9,6 +9,7 @@
 
 #include "conf/file.h"
 
+#include <errno.h>
 #include <ifaddrs.h>
 #include <string.h>
 #include <unistd.h>
@@ -131,6 +132,7 @@ size_t conf_resolv_read(const char *file, const struct conf_own *own, struct con
 	struct conf_mark at = { 0 };
 
 	at.source = conf_report_source(report, CONF_SOURCE_FILE, file, text, len);
+	report->no_memory |= err == -ENOMEM;
 	if (report->no_memory)
 		return 0;
 	if (err < 0)

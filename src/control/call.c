@@ -33,13 +33,15 @@ static const struct call_method {
 	struct call_parameter parameters[4];	/* ends with a NULL name */
 } call_methods[] = {
 	{ "org.varlink.service.GetInfo", CALL_COUNTERS, service_get_info, { { 0 } } },
-	{ "org.varlink.service.GetInterfaceDescription", CALL_COUNTERS, service_get_interface_description,
-	  { { "interface", JSON_STRING, true } } },
+	{ "org.varlink.service.GetInterfaceDescription", CALL_COUNTERS,
+	  service_get_interface_description, { { "interface", JSON_STRING, true } } },
 	{ "io.larder.Status", CALL_COUNTERS, larder_status, { { 0 } } },
 	{ "io.larder.Stats", CALL_COUNTERS, larder_stats, { { 0 } } },
 	{ "io.larder.Config", CALL_COUNTERS, larder_config, { { 0 } } },
 	{ "io.larder.Flush", CALL_ORDERS, larder_flush,
-	  { { "name", JSON_STRING, false }, { "type", JSON_STRING, false }, { "subtree", JSON_TRUE, false } } },
+	  { { "name", JSON_STRING, false },
+	    { "type", JSON_STRING, false },
+	    { "subtree", JSON_TRUE, false } } },
 	{ "io.larder.Reload", CALL_ORDERS, larder_reload, { { 0 } } },
 };
 
@@ -69,7 +71,8 @@ static bool call_type_fits(const json_t *value, json_type type)
 	return json_typeof(value) == type || (type == JSON_TRUE && json_is_false(value));
 }
 
-static const struct call_parameter *call_parameter_find(const struct call_method *m, const char *name)
+static const struct call_parameter *call_parameter_find(const struct call_method *m,
+							const char *name)
 {
 	for (const struct call_parameter *p = m->parameters; p->name; p++)
 		if (!strcmp(p->name, name))
@@ -135,7 +138,8 @@ static void call_run(struct call *c, const struct ucred *peer, const char *name)
 	if (!call_parameters_fit(c, m))
 		return;
 	if (m->right == CALL_ORDERS)
-		log_info("control: %s by uid %u, pid %d", m->name, (unsigned)peer->uid, (int)peer->pid);
+		log_info("control: %s by uid %u, pid %d", m->name, (unsigned)peer->uid,
+			 (int)peer->pid);
 	m->run(c);
 }
 

@@ -23,7 +23,7 @@ struct call {
 	const struct control_ops *ops;		/* borrowed */
 	json_t     *parameters;			/* borrowed: an object, checked against the table */
 	json_t     *reply;			/* owned: an object */
-	const char *error;			/* NULL, or the error that reply belongs to; static text */
+	const char *error;			/* NULL, or the error that reply tells; static */
 };
 
 /* One of these ends a call; later ones replace it.  They take parameters; NULL means that

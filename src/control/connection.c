@@ -128,8 +128,9 @@ static void connection_on_stall(uv_timer_t *timer)
 {
 	struct connection *n = timer->data;
 
-	log_limited(LOG_LEVEL_INFO, "control: uid %u, pid %d does not read its replies; closing its connection",
-	            (unsigned)n->peer.uid, (int)n->peer.pid);
+	log_limited(LOG_LEVEL_INFO,
+		    "control: uid %u, pid %d does not read its replies; closing its connection",
+		    (unsigned)n->peer.uid, (int)n->peer.pid);
 	connection_close(n);
 }
 

@@ -17,7 +17,7 @@
 
 #define CONTROL_CONNECTIONS_MAX 64
 #define CONTROL_MESSAGE_MAX     65536	/* octets of a call, as io.larder.varlink says */
-#define CONTROL_STALL_MS        10000	/* a reply that is not read for so long ends its connection */
+#define CONTROL_STALL_MS        10000	/* a reply not read for so long ends its connection */
 
 struct control {
 	uv_loop_t         *loop;		/* borrowed */

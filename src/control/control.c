@@ -55,14 +55,16 @@ static void control_on_caller(uv_stream_t *listener, int status)
 	struct control *c = listener->data;
 
 	if (status < 0)
-		log_limited(LOG_LEVEL_WARNING, "control: cannot take a connection: %s", uv_strerror(status));
+		log_limited(LOG_LEVEL_WARNING, "control: cannot take a connection: %s",
+			    uv_strerror(status));
 	else if (connection_accept(c)) {
 		log_limited(LOG_LEVEL_WARNING, "control: no memory for a connection; closing it");
 		control_turn_away(c);
 	}
 }
 
-int control_open(uv_loop_t *loop, const char *path, const struct control_ops *ops, struct control **out)
+int control_open(uv_loop_t *loop, const char *path, const struct control_ops *ops,
+		 struct control **out)
 {
 	struct control *c = calloc(1, sizeof *c);
 	int             fd, err;
@@ -85,7 +87,8 @@ int control_open(uv_loop_t *loop, const char *path, const struct control_ops *op
 	if (err)
 		close(fd);
 	else
-		err = uv_listen((uv_stream_t *)&c->listener, CONTROL_CONNECTIONS_MAX, control_on_caller);
+		err = uv_listen((uv_stream_t *)&c->listener, CONTROL_CONNECTIONS_MAX,
+				control_on_caller);
 	if (err) {
 		control_close(c);
 		return err;

@@ -17,7 +17,7 @@
 #include <uv.h>
 
 struct control_upstream {
-	const char *name, *url;			/* borrowed until the loop turns */
+	const char *name, *url;
 	struct stats_upstream_view stats;
 };
 
@@ -29,22 +29,30 @@ struct control_status {
 	double      reloaded_ago_s;		/* since start or the last good reload */
 	bool        upstreams_from_resolv;
 	const char *resolv_file;		/* NULL: not used */
-	const char *trouble;			/* NULL, or one line: what keeps us from answering, e.g. no upstream */
+	const char *trouble;			/* NULL, or one line: what keeps us from answering */
 	size_t      listen_count;
 	const char *const *listen;		/* "127.0.0.1:53" … */
 	uint64_t    cache_entries, cache_negative, cache_octets, cache_size_octets, cache_evicted;
 };
 
-enum control_flush { CONTROL_FLUSH_ALL, CONTROL_FLUSH_NAME, CONTROL_FLUSH_NAME_TYPE, CONTROL_FLUSH_SUBTREE };
+enum control_flush {
+	CONTROL_FLUSH_ALL,
+	CONTROL_FLUSH_NAME,
+	CONTROL_FLUSH_NAME_TYPE,
+	CONTROL_FLUSH_SUBTREE,
+};
 
 /* What the daemon can be asked.  All run on the main thread and do not block for long;
- * what is at out comes zeroed. */
+ * what is at out comes zeroed, and pointers put there are borrowed until the loop turns. */
 struct control_ops {
-	void (*status)(void *arg, struct control_status *out);		/* pointers borrowed until the loop turns */
+	void (*status)(void *arg, struct control_status *out);
 	void (*stats)(void *arg, struct stats_view *out);
-	size_t (*upstreams)(void *arg, struct control_upstream *out, size_t max);	/* gives how many */
-	/* name: wire form, lower case; qtype only for NAME_TYPE.  Gives how many entries went. */
-	uint64_t (*flush)(void *arg, enum control_flush what, const uint8_t *name, size_t name_len, uint16_t qtype);
+	/* Gives how many there are of at most max. */
+	size_t (*upstreams)(void *arg, struct control_upstream *out, size_t max);
+	/* name: wire form, lower case, NULL for ALL; qtype only for NAME_TYPE.
+	 * Gives how many entries went. */
+	uint64_t (*flush)(void *arg, enum control_flush what,
+	                  const uint8_t *name, size_t name_len, uint16_t qtype);
 	/* 0, or -EINVAL with *report (heap text, the caller frees) saying every mistake. */
 	int  (*reload)(void *arg, char **report);
 	/* The effective configuration as text (heap, the caller frees), or NULL without memory. */
@@ -57,7 +65,8 @@ struct control;
 /* Binds path, mode 0660; its folder must exist.  A stale socket file is replaced, a live one
  * is -EADDRINUSE, a file of another kind -EEXIST.  *out, or a negative errno.
  * Copies ops; borrows loop. */
-int  control_open(uv_loop_t *loop, const char *path, const struct control_ops *ops, struct control **out);
+int  control_open(uv_loop_t *loop, const char *path, const struct control_ops *ops,
+                  struct control **out);
 /* Closes socket and connections, removes the socket file.  Memory goes back as the loop
  * turns, so it must run until it has nothing left.  NULL is fine. */
 void control_close(struct control *c);

@@ -13,7 +13,8 @@
 #define LARDER_TYPE_ANY      255
 
 /* Upstreams as an array, each made by make(); NULL when memory is short. */
-static json_t *larder_upstreams(const struct control_ops *ops, json_t *(*make)(const struct control_upstream *))
+static json_t *larder_upstreams(const struct control_ops *ops,
+				json_t *(*make)(const struct control_upstream *))
 {
 	struct control_upstream *up = calloc(LARDER_UPSTREAMS_MAX, sizeof *up);
 	json_t                  *list = json_array();
@@ -40,10 +41,12 @@ static json_t *larder_upstream(const struct control_upstream *up)
 
 static json_t *larder_upstream_stats(const struct control_upstream *up)
 {
+	const uint64_t *counters = up->stats.counter;
+
 	return json_pack("{s:o, s:o, s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
-	                 "counters", reply_counters(stats_upstream_rows, up->stats.counter, UPSTREAM_COUNTERS),
+	                 "counters", reply_counters(stats_upstream_rows, counters, UPSTREAM_COUNTERS),
 	                 "exchange", reply_latency(&up->stats.exchange));
 }
 
@@ -93,22 +96,30 @@ static json_t *larder_answers(const struct stats_view *v)
 
 static json_t *larder_outcome(const struct stats_view *v, unsigned o)
 {
-	double share = v->queries ? (double)v->outcome[o] / (double)v->queries : 0;
+	double  share = v->queries ? (double)v->outcome[o] / (double)v->queries : 0;
+	json_t *outcome = json_pack("{s:o, s:f}", "count", reply_count(v->outcome[o]), "share", share);
 
-	return reply_add_quantiles(json_pack("{s:o, s:f}", "count", reply_count(v->outcome[o]), "share", share),
-	                           &v->answer[o]);
+	return reply_add_quantiles(outcome, &v->answer[o]);
 }
 
 static json_t *larder_outcomes(const struct stats_view *v)
 {
 	json_t *outcomes = json_object();
 
-	for (unsigned o = 0; outcomes && o < OUTCOMES; o++)
-		if (json_object_set_new(outcomes, stats_outcome_rows[o].name, larder_outcome(v, o))) {
+	for (unsigned o = 0; outcomes && o < OUTCOMES; o++) {
+		const char *name = stats_outcome_rows[o].name;
+
+		if (json_object_set_new(outcomes, name, larder_outcome(v, o))) {
 			json_decref(outcomes);
 			outcomes = NULL;
 		}
+	}
 	return outcomes;
+}
+
+static json_t *larder_counters(const struct stats_view *v)
+{
+	return reply_counters(stats_counter_rows, v->counter, STATS_COUNTERS);
 }
 
 static json_t *larder_gauges(const struct stats_view *v)
@@ -130,7 +141,7 @@ void larder_stats(struct call *c)
 	                        "queries", reply_count(v.queries),
 	                        "answers", larder_answers(&v),
 	                        "outcomes", larder_outcomes(&v),
-	                        "counters", reply_counters(stats_counter_rows, v.counter, STATS_COUNTERS),
+	                        "counters", larder_counters(&v),
 	                        "gauges", larder_gauges(&v),
 	                        "cache", reply_cache(&s),
 	                        "upstreams", larder_upstreams(c->ops, larder_upstream_stats)));
@@ -185,11 +196,12 @@ void larder_reload(struct call *c)
 	char *report = NULL;
 	int   err = c->ops->reload(c->ops->arg, &report);
 
-	if (!err)
+	if (err) {
+		json_t *text = reply_text(report ? report : strerror(-err));
+
+		call_fail(c, LARDER_CONFIGURATION_INVALID, json_pack("{s:o}", "report", text));
+	} else
 		call_reply(c, json_object());
-	else
-		call_fail(c, LARDER_CONFIGURATION_INVALID,
-		          json_pack("{s:o}", "report", reply_text(report ? report : strerror(-err))));
 	free(report);
 }
 

@@ -14,14 +14,14 @@ struct control_status;
 struct histogram_view;
 struct stats_row;
 
-json_t *reply_text(const char *text);		/* NULL text is null; octets that are not UTF-8 become "?" */
+json_t *reply_text(const char *text);		/* null for NULL; "?" for what is not UTF-8 */
 json_t *reply_count(uint64_t n);		/* JSON's integers end at 2^63 - 1 */
 json_t *reply_seconds(double s);		/* whole ones */
 json_t *reply_cache(const struct control_status *s);
 
 /* A counter for each row, by name. */
 json_t *reply_counters(const struct stats_row *rows, const uint64_t *counters, size_t n);
-/* Adds p50_us, p90_us and p99_us to into (NULL is fine, and stays NULL); gives into, or NULL, then freed. */
+/* Adds p50_us, p90_us and p99_us to into, which may be NULL.  Gives into; or NULL, with into freed. */
 json_t *reply_add_quantiles(json_t *into, const struct histogram_view *h);
 json_t *reply_latency(const struct histogram_view *h);
 

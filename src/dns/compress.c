@@ -51,6 +51,26 @@ static bool compress_same(const struct compress *c, size_t at, const uint8_t *na
 	}
 }
 
+static void compress_put(uint16_t table[][2], unsigned hash, size_t at)
+{
+	uint16_t *set = table[hash % COMPRESS_SETS];
+
+	set[1] = set[0];
+	set[0] = (uint16_t)at;
+}
+
+/* Where this suffix stands already; 0: nowhere. */
+static size_t compress_find(const struct compress *c, uint16_t table[][2], unsigned hash,
+                            const uint8_t *suffix, bool fold)
+{
+	const uint16_t *set = table[hash % COMPRESS_SETS];
+
+	for (unsigned i = 0; i < 2; i++)
+		if (set[i] && compress_same(c, set[i], suffix, fold))
+			return set[i];
+	return 0;
+}
+
 static void compress_remember(struct compress *c, size_t at, const struct dns_name *n, unsigned labels,
                               bool leads_into_question)
 {
@@ -59,12 +79,12 @@ static void compress_remember(struct compress *c, size_t at, const struct dns_na
 
 	compress_suffixes(n, true, start, hash);
 	for (unsigned i = 0; i < labels && at + start[i] <= POINTER_MAX; i++)
-		c->by_fold[hash[i] % COMPRESS_SLOTS] = (uint16_t)(at + start[i]);
+		compress_put(c->by_fold, hash[i], at + start[i]);
 	if (leads_into_question)
 		return;
 	compress_suffixes(n, false, start, hash);
 	for (unsigned i = 0; i < labels && at + start[i] <= POINTER_MAX; i++)
-		c->by_exact[hash[i] % COMPRESS_SLOTS] = (uint16_t)(at + start[i]);
+		compress_put(c->by_exact, hash[i], at + start[i]);
 }
 
 void compress_init(struct compress *c, uint8_t *reply, uint8_t qname_len)
@@ -85,28 +105,24 @@ void compress_init(struct compress *c, uint8_t *reply, uint8_t qname_len)
 
 size_t compress_name(struct compress *c, size_t at, const struct dns_name *n, enum compress_use use)
 {
-	bool      fold = use == COMPRESS_OWNER;
-	uint16_t *table = fold ? c->by_fold : c->by_exact;
-	uint8_t   start[DNS_LABELS_MAX];
-	unsigned  hash[DNS_LABELS_MAX], labels, i;
-	size_t    len = n->len, target = 0;
+	bool     fold = use == COMPRESS_OWNER;
+	uint8_t  start[DNS_LABELS_MAX];
+	unsigned hash[DNS_LABELS_MAX], labels, i;
+	size_t   len = n->len, target = 0;
 
-	if (use == COMPRESS_OWNER &&
-	    dns_name_equal(n->octets, n->len, c->reply + QUESTION_AT, c->qname_len) && n->len > 1) {
+	if (fold && n->len > 1 && dns_name_equal(n->octets, n->len, c->reply + QUESTION_AT, c->qname_len)) {
 		wire_put_u16(c->reply + at, POINTER | QUESTION_AT);
 		return 2;
 	}
 	labels = compress_suffixes(n, fold, start, hash);
-	for (i = 0; use != COMPRESS_NOT && i < labels; i++) {
-		target = table[hash[i] % COMPRESS_SLOTS];
-		if (target && compress_same(c, target, n->octets + start[i], fold))
-			break;
-		target = 0;
+	for (i = 0; use != COMPRESS_NOT && i < labels && !target; i++)
+		target = compress_find(c, fold ? c->by_fold : c->by_exact, hash[i], n->octets + start[i], fold);
+	if (target) {
+		labels = i - 1;		/* those before the suffix that was found */
+		len = start[labels];
 	}
-	if (target)
-		len = start[i];
 	memcpy(c->reply + at, n->octets, len);
-	compress_remember(c, at, n, target ? i : labels, fold && target);
+	compress_remember(c, at, n, labels, fold && target);
 	if (target) {
 		wire_put_u16(c->reply + at + len, (uint16_t)(POINTER | target));
 		len += 2;

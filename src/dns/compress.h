@@ -5,8 +5,8 @@
  * only point at equal octets, and never into the question, whose case is each
  * asker's own.
  *
- * Suffixes are remembered in two small direct-mapped tables: a newer one takes
- * an older one's place.  A name therefore costs its own length, whatever has
+ * Suffixes are remembered in two small tables with two places for each hash: the
+ * older of the two gives way.  A name therefore costs its own length, whatever has
  * been written before.
  */
 #ifndef LARDER_DNS_COMPRESS_H
@@ -18,14 +18,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define COMPRESS_SLOTS 256
+#define COMPRESS_SETS 256
 
 struct compress {
 	uint8_t *reply;			/* borrowed: the whole message being written */
 	size_t   body_at;		/* where the question ends */
 	uint8_t  qname_len;
-	uint16_t by_fold[COMPRESS_SLOTS];	/* offsets of suffixes, by a hash without case */
-	uint16_t by_exact[COMPRESS_SLOTS];	/* by a hash of the octets; none leads into the question */
+	uint16_t by_fold[COMPRESS_SETS][2];	/* offsets of suffixes, by a hash without case */
+	uint16_t by_exact[COMPRESS_SETS][2];	/* by a hash of the octets; none leads into the question */
 };
 
 enum compress_use { COMPRESS_OWNER, COMPRESS_RDATA, COMPRESS_NOT };

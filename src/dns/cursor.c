@@ -1,12 +1,15 @@
 /* cursor.c - names in messages.
  *
  * A compression pointer must point before the octet where the current run of
- * labels began, and each jump must bring at least one label or the root.  So a
- * name costs at most 127 labels and as many jumps, whatever the message holds.
+ * labels began, so no chain of them can come back to itself.  Labels and jumps
+ * are both bounded, so a name costs the same at most, whatever the message
+ * holds.
  */
 #include "dns/cursor.h"
 
 #include <string.h>
+
+#define JUMPS_MAX 128	/* one for each label, and one to the root */
 
 const uint8_t *cursor_plain_name(struct cursor *c, size_t *len)
 {
@@ -34,7 +37,7 @@ static void cursor_follow_name(struct cursor *c, struct dns_name *out)
 	struct cursor at = *c;		/* where we read: jumps about */
 	size_t        run = at.pos;	/* where the current run of labels began */
 	size_t        len = 0;
-	bool          jumped = false;
+	unsigned      jumps = 0;
 
 	while (!at.bad) {
 		uint8_t n = cursor_u8(&at);
@@ -42,11 +45,10 @@ static void cursor_follow_name(struct cursor *c, struct dns_name *out)
 		if (n >= 0xc0) {
 			size_t target = (size_t)(n & 0x3f) << 8 | cursor_u8(&at);
 
-			if (!jumped && !at.bad)
+			if (!jumps && !at.bad)
 				*c = at;
-			jumped = true;
-			if (at.bad || target >= run || target < 12 || at.base[target] >= 0xc0)
-				break;	/* forward, into the header, or to a pointer */
+			if (at.bad || target >= run || target < 12 || ++jumps > JUMPS_MAX)
+				break;	/* forward, into the header, or on and on */
 			/* what was pointed to may lie before a sub-cursor's part */
 			run = at.pos = target;
 			continue;
@@ -61,7 +63,7 @@ static void cursor_follow_name(struct cursor *c, struct dns_name *out)
 		at.pos += n;
 		if (n)
 			continue;
-		if (!jumped)
+		if (!jumps)
 			*c = at;
 		if (out)
 			out->len = (uint8_t)len;

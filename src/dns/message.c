@@ -144,12 +144,14 @@ int dns_query_read(const uint8_t *octets, size_t len, bool stream, struct dns_qu
 		return DNS_QUERY_SILENCE;		/* replies to replies would never end */
 	if (q->flags & DNS_OPCODE)
 		return DNS_NOTIMP;			/* before the body (RFC 8906 s. 3.1.4) */
-	if (qdcount > 1)
-		return DNS_FORMERR;			/* RFC 9619 s. 4 */
-	if (qdcount && !dns_question_read(&c, q))
+	if (qdcount == 1 && !dns_question_read(&c, q))
 		return DNS_FORMERR;
-	if (!qdcount || ancount || nscount)
+	if (qdcount != 1 || ancount || nscount)		/* one question (RFC 9619 s. 4) and nothing else */
 		verdict = DNS_FORMERR;
+	for (unsigned i = 0; qdcount > 1 && i < qdcount && !c.bad; i++) {
+		cursor_skip_name(&c);
+		cursor_skip(&c, 4);
+	}
 	dns_skip_records(&c, ancount + nscount);	/* on to the OPT, which the reply depends on */
 	dns_query_additional(&c, arcount, q, stream, &verdict);
 	if (verdict == DNS_NOERROR)

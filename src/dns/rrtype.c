@@ -166,7 +166,8 @@ static int rrtype_compare(const void *key, const void *row)
 
 const char *dns_rrtype_to_text(uint16_t type, char buf[DNS_RRTYPE_TEXT_MAX])
 {
-	const struct rrtype *row = bsearch(&type, rrtypes, RRTYPES, sizeof rrtypes[0], rrtype_compare);
+	const struct rrtype *row =
+		bsearch(&type, rrtypes, RRTYPES, sizeof rrtypes[0], rrtype_compare);
 
 	if (row)
 		return row->name;

@@ -610,6 +610,16 @@ static bool scrub_is_referral(const struct pick *p, uint16_t flags, unsigned rco
 	return !(flags & DNS_RA) || scrub_has(p->s, SECTION_AUTHORITY, DNS_NS);
 }
 
+/* Compression points into the question, whose letter case we made up: puts it back in a copy. */
+static const uint8_t *scrub_unmix(struct dns_scrub *s, const uint8_t *msg, size_t len,
+                                  const struct dns_scrub_query *q)
+{
+	memcpy(s->joined[0], msg, len);
+	if (wire_u16(msg + 4) == 1)
+		memcpy(s->joined[0] + DNS_HEADER_LEN, q->qname, q->qname_len);
+	return s->joined[0];
+}
+
 enum dns_scrub_verdict dns_scrub_reply(struct dns_scrub *s, const uint8_t *msg, size_t len,
                                        const struct dns_scrub_query *q, struct dns_answer *out,
                                        struct dns_name *target)
@@ -622,6 +632,8 @@ enum dns_scrub_verdict dns_scrub_reply(struct dns_scrub *s, const uint8_t *msg, 
 	bool                   found, keep = true;
 
 	s->row_count = s->picked_count = 0;
+	if (q->mixed_case)
+		msg = scrub_unmix(s, msg, len, q);
 	if (!scrub_read(s, msg, len))
 		return DNS_SCRUB_MALFORMED;
 	if (rcode != DNS_NOERROR && rcode != DNS_NXDOMAIN && rcode != DNS_YXDOMAIN)

@@ -24,6 +24,7 @@ struct dns_scrub_query {
 	uint8_t        qname_len;
 	uint16_t       qtype;
 	bool           dnssec_ok;
+	bool           mixed_case;	/* the reply's question is in random case: no name may take it from there */
 	struct dns_ttl_bounds ttl;
 	/* Does this name belong to the route that was asked?  What does not is neither
 	 * returned nor kept.  NULL: there is one route. */

@@ -90,7 +90,8 @@ static int client_send(struct client *c, const char *octets, size_t len)
 }
 
 /* One message, borrowed from in.  -ECONNRESET: the other side closed before its end. */
-static int client_receive(struct client *c, struct varlink_buffer *in, const char **message, size_t *len)
+static int client_receive(struct client *c, struct varlink_buffer *in, const char **message,
+			  size_t *len)
 {
 	while (!(*message = varlink_next(in, len))) {
 		char   *at;
@@ -164,8 +165,8 @@ static enum larderctl_exit client_complain(const char *path, int err)
 	case ENOENT:
 	case ECONNREFUSED:
 		term_complain("larderd is not running: nobody listens on %s", path);
-		term_complain("start it with \"systemctl start larderd\", or say with --socket where its "
-		              "control-socket is");
+		term_complain("start it with \"systemctl start larderd\", or say with --socket "
+		              "where its control-socket is");
 		return LARDERCTL_UNREACHABLE;
 	case EACCES:
 	case EPERM:
@@ -200,7 +201,7 @@ static void client_complain_refused(const char *method, const char *error, const
 
 	if (!strcmp(error, "io.larder.ConfigurationInvalid")) {
 		term_complain_lines(report ? report : "");
-		term_complain("the configuration has mistakes; larderd goes on with the one it had");
+		term_complain("the configuration has mistakes; larderd goes on with what it had");
 	} else if (!strcmp(error, "io.larder.OutOfMemory"))
 		term_complain("larderd has no memory left for the reply");
 	else if (!strcmp(error, "org.varlink.service.InvalidParameter"))
@@ -208,20 +209,24 @@ static void client_complain_refused(const char *method, const char *error, const
 		              parameter ? parameter : "?");
 	else if (!strcmp(error, "org.varlink.service.MethodNotFound") ||
 	         !strcmp(error, "org.varlink.service.InterfaceNotFound"))
-		term_complain("this larderd does not know %s; is it older than this larderctl?", method);
+		term_complain("this larderd does not know %s; is it older than this larderctl?",
+			      method);
 	else
 		term_complain("larderd refused %s: %s", method, error);
 }
 
-enum larderctl_exit client_call(const char *socket_path, const char *method, json_t *parameters, json_t **out)
+enum larderctl_exit client_call(const char *socket_path, const char *method, json_t *parameters,
+				json_t **out)
 {
-	struct client c = { .socket = socket_path, .fd = -1, .deadline_us = client_now_us() + CLIENT_TIMEOUT_US };
-	json_t       *call = term_memory(json_pack("{s:s, s:o}", "method", method, "parameters", parameters));
-	char         *text = term_memory(json_dumps(call, JSON_COMPACT));
+	struct client c = { .socket = socket_path, .fd = -1 };
+	json_t       *call = json_pack("{s:s, s:o}", "method", method, "parameters", parameters);
+	char         *text = term_memory(json_dumps(term_memory(call), JSON_COMPACT));
 	json_t       *reply = NULL, *answer;
 	const char   *error;
-	int           err = client_exchange(&c, text, &reply);
+	int           err;
 
+	c.deadline_us = client_now_us() + CLIENT_TIMEOUT_US;
+	err = client_exchange(&c, text, &reply);
 	free(text);
 	json_decref(call);
 	if (err)

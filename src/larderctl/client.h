@@ -8,6 +8,7 @@
 
 /* Calls method and waits at most 5 s.  Takes parameters.  On LARDERCTL_OK *reply is an object
  * which the caller owns; else standard error says what went wrong. */
-enum larderctl_exit client_call(const char *socket, const char *method, json_t *parameters, json_t **reply);
+enum larderctl_exit client_call(const char *socket, const char *method, json_t *parameters,
+				json_t **reply);
 
 #endif

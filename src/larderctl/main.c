@@ -23,8 +23,10 @@ static const struct verb {
 	const char *help;
 	enum larderctl_exit (*run)(const struct order *o);
 } verbs[] = {
-	{ "status", NULL, "", 0, false, "is larderd well, and what does it work with", verb_status },
-	{ "stats", NULL, "", 0, false, "how clients were answered, and how upstreams do", verb_stats },
+	{ "status", NULL, "", 0, false, "is larderd well, and what does it work with",
+	  verb_status },
+	{ "stats", NULL, "", 0, false, "how clients were answered, and how upstreams do",
+	  verb_stats },
 	{ "cache", "flush", " [NAME [TYPE]] [--subtree]", 2, true,
 	  "forget all answers, or those for a name", verb_flush },
 	{ "reload", NULL, "", 0, false, "read the configuration anew", verb_reload },
@@ -49,17 +51,19 @@ static void main_help(void)
 	puts("usage: larderctl [OPTIONS] VERB\n\nVerbs:");
 	for (size_t i = 0; i < VERBS; i++) {
 		const struct verb *v = &verbs[i];
-		int n = printf("  %s%s%s%s", v->word, v->second ? " " : "", v->second ? v->second : "", v->arguments);
+		int n = printf("  %s%s%s%s", v->word, v->second ? " " : "",
+			       v->second ? v->second : "", v->arguments);
 
 		printf("%*s%s\n", n < 42 ? 42 - n : 1, "", v->help);
 	}
 	puts("\nOptions:\n"
-	     "  --socket PATH                           where larderd's control socket is, instead of\n"
-	     "                                          $LARDER_SOCKET or " LARDERCTL_SOCKET "\n"
+	     "  --socket PATH                           where larderd's control socket is\n"
+	     "                                          ($LARDER_SOCKET, else " LARDERCTL_SOCKET ")\n"
 	     "  --json                                  print what larderd replied, as JSON\n"
 	     "  --subtree                               flush the name and every name below it\n"
 	     "  --help, --version\n"
-	     "\nExit codes: 0 done, 1 larderd refused or failed, 2 wrong usage, 3 larderd not reached.");
+	     "\nExit codes: 0 done, 1 larderd refused or failed, 2 wrong usage,"
+	     " 3 larderd not reached.");
 }
 
 /* How far what was typed is from a verb, by either of its words. */
@@ -82,8 +86,9 @@ static enum larderctl_exit main_complain_verb(const char *typed)
 			best = &verbs[i];
 		}
 	if (best)
-		term_complain("there is no \"%s\"; did you mean \"larderctl %s%s%s\"?", typed, best->word,
-		              best->second ? " " : "", best->second ? best->second : "");
+		term_complain("there is no \"%s\"; did you mean \"larderctl %s%s%s\"?", typed,
+			      best->word, best->second ? " " : "",
+			      best->second ? best->second : "");
 	else
 		term_complain("there is no \"%s\"; see larderctl --help", typed);
 	return LARDERCTL_USAGE;
@@ -124,8 +129,9 @@ static enum larderctl_exit main_run(struct order *o, int count, char **words)
 	o->count = count - taken;
 	o->arguments = words + taken;
 	if (o->count > v->count_max) {
-		term_complain("\"%s\" is too much for larderctl %s%s%s%s", o->arguments[v->count_max], v->word,
-		              v->second ? " " : "", v->second ? v->second : "", v->arguments);
+		term_complain("\"%s\" is too much for larderctl %s%s%s%s",
+			      o->arguments[v->count_max], v->word, v->second ? " " : "",
+			      v->second ? v->second : "", v->arguments);
 		return LARDERCTL_USAGE;
 	}
 	if (o->subtree && !v->subtree) {

@@ -21,7 +21,8 @@ static const char *stats_help(const struct stats_row *rows, size_t n, const char
 	return "";
 }
 
-static void stats_quantile_cell(struct table *t, const json_t *latency, const char *key, const struct term *term)
+static void stats_quantile_cell(struct table *t, const json_t *latency, const char *key,
+				const struct term *term)
 {
 	const json_t *us = json_object_get(latency, key);
 	char          text[UNITS_MAX];
@@ -32,8 +33,9 @@ static void stats_quantile_cell(struct table *t, const json_t *latency, const ch
 		table_cell(t, "-");
 }
 
-static void stats_answer_row(struct table *t, const char *name, const json_t *latency, long long count,
-                             long long queries, const char *help, const struct term *term)
+static void stats_answer_row(struct table *t, const char *name, const json_t *latency,
+			     long long count, long long queries, const char *help,
+			     const struct term *term)
 {
 	char share[UNITS_MAX];
 
@@ -56,7 +58,9 @@ static void stats_head(struct table *t, const char *const *titles)
 
 static void stats_answers(const json_t *stats, const struct term *term)
 {
-	static const char *const titles[] = { "answers", "count", "share", "p50", "p90", "p99", NULL };
+	static const char *const titles[] = {
+		"answers", "count", "share", "p50", "p90", "p99", NULL,
+	};
 	struct table            *t = table_new("lrrrrrl");
 	long long                queries = show_number(stats, "queries");
 	const char              *name;
@@ -87,29 +91,38 @@ static void stats_hit_ratio(const json_t *stats)
 		printf("\nhit ratio  - (no question for the cache yet)\n");
 }
 
-/* "timeout 3, rcode 2": the counters of rows first to last that are not 0, after what text holds. */
-static void stats_reasons(const json_t *counters, enum upstream_counter first, enum upstream_counter last,
-                          char *text, size_t size)
+/* "timeout 3, rcode 2": the counters of rows first to last that are not 0. */
+static void stats_reasons(const json_t *counters, enum upstream_counter first,
+			  enum upstream_counter last, char *text, size_t size)
 {
 	const char *gap = "";
 
+	*text = '\0';
 	for (unsigned i = first; i <= last; i++) {
-		long long n = show_number(counters, stats_upstream_rows[i].name);
-		size_t    used = strlen(text);
+		const char *name = stats_upstream_rows[i].name;
+		long long   n = show_number(counters, name);
+		size_t      used = strlen(text);
 
 		if (!n)
 			continue;
-		snprintf(text + used, size - used, "%s%s %lld", gap, stats_upstream_rows[i].name, n);
+		snprintf(text + used, size - used, "%s%s %lld", gap, name, n);
 		gap = ", ";
 	}
 }
 
-static void stats_upstream_row(struct table *t, const json_t *up, long long sent_to_all, const struct term *term)
+static long long stats_sent(const json_t *up)
 {
-	const json_t *counters = json_object_get(up, "counters"), *exchange = json_object_get(up, "exchange");
+	return show_number(json_object_get(up, "counters"), stats_upstream_rows[UPSTREAM_SENT].name);
+}
+
+static void stats_upstream_row(struct table *t, const json_t *up, long long sent_to_all,
+			       const struct term *term)
+{
+	const json_t *counters = json_object_get(up, "counters");
+	const json_t *exchange = json_object_get(up, "exchange");
 	const char   *name = json_string_value(json_object_get(up, "name"));
-	long long     sent = show_number(counters, stats_upstream_rows[UPSTREAM_SENT].name);
-	char          share[UNITS_MAX], failures[256] = "", others[128] = "";
+	long long     sent = stats_sent(up);
+	char          share[UNITS_MAX], failures[256], others[128];
 
 	stats_reasons(counters, UPSTREAM_TIMEOUT, UPSTREAM_MALFORMED, failures, sizeof failures);
 	stats_reasons(counters, UPSTREAM_TRUNCATED, UPSTREAM_LATE, others, sizeof others);
@@ -125,7 +138,9 @@ static void stats_upstream_row(struct table *t, const json_t *up, long long sent
 
 static void stats_upstreams(const json_t *upstreams, const struct term *term)
 {
-	static const char *const titles[] = { "upstreams", "sent", "share", "p50", "p99", "failures", "other", NULL };
+	static const char *const titles[] = {
+		"upstreams", "sent", "share", "p50", "p99", "failures", "other", NULL,
+	};
 	struct table            *t;
 	long long                sent_to_all = 0;
 	const json_t            *up;
@@ -136,7 +151,7 @@ static void stats_upstreams(const json_t *upstreams, const struct term *term)
 		return;
 	}
 	json_array_foreach(upstreams, i, up)
-		sent_to_all += show_number(json_object_get(up, "counters"), stats_upstream_rows[UPSTREAM_SENT].name);
+		sent_to_all += stats_sent(up);
 	putchar('\n');
 	t = table_new("lrrrrll");
 	stats_head(t, titles);
@@ -151,15 +166,16 @@ static void stats_cache(const json_t *cache)
 	char      used[UNITS_MAX], of[UNITS_MAX], share[UNITS_MAX];
 
 	printf("\ncache      %lld entries (%lld negative), %s of %s (%s), %lld evicted\n",
-	       show_number(cache, "entries"), show_number(cache, "negative"), units_octets(octets, used),
-	       units_octets(size, of), units_share((double)octets, (double)size, share),
-	       show_number(cache, "evicted"));
+	       show_number(cache, "entries"), show_number(cache, "negative"),
+	       units_octets(octets, used), units_octets(size, of),
+	       units_share((double)octets, (double)size, share), show_number(cache, "evicted"));
 }
 
 static void stats_gauges(const json_t *gauges)
 {
 	printf("now        %lld questions upstream, %lld clients waiting, %lld TCP connections\n",
-	       show_number(gauges, "flights"), show_number(gauges, "waiting"), show_number(gauges, "tcp_clients"));
+	       show_number(gauges, "flights"), show_number(gauges, "waiting"),
+	       show_number(gauges, "tcp_clients"));
 }
 
 static void stats_counters(const json_t *counters, const struct term *term)

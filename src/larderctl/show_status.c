@@ -93,8 +93,9 @@ void show_status(const json_t *status, const struct term *term)
 
 	table_row(t, TABLE_HEAD);
 	table_cell(t, "larderd %s", status_text(status, "version"));
-	table_cell(t, "running for %s, %lld worker%s", units_age(show_number(status, "uptime_s"), up),
-	           workers, workers == 1 ? "" : "s");
+	table_cell(t, "running for %s, %lld worker%s",
+		   units_age(show_number(status, "uptime_s"), up), workers,
+		   workers == 1 ? "" : "s");
 	table_row(t, *trouble ? TABLE_ALARM : TABLE_PLAIN);
 	table_cell(t, "trouble");
 	table_cell(t, "%s", *trouble ? trouble : "none");

@@ -1,7 +1,7 @@
 /* table.c - columns as wide as their widest cell.
  *
- * Cells are kept as text until all are known.  The last cell of a row is not
- * padded, so lines have no blanks at their end.
+ * Cells are kept as text until all are known.  Lines have no blanks at their
+ * end.
  */
 #include "larderctl/table.h"
 
@@ -71,16 +71,22 @@ static void table_blanks(size_t n)
 		putchar(' ');
 }
 
+/* Blanks are owed until there is something to print behind them. */
 static void table_print_line(const struct table *t, const struct table_line *line)
 {
+	size_t owed = 0;
+
 	for (unsigned i = 0; i < line->count; i++) {
 		size_t blanks = t->width[i] - term_width(line->cells[i]);
 		bool   right = t->columns[i] == 'r';
 
-		table_blanks((i ? TABLE_GAP : 0) + (right ? blanks : 0));
-		fputs(line->cells[i], stdout);
-		if (!right && i + 1 < line->count)
-			table_blanks(blanks);
+		if (*line->cells[i]) {
+			table_blanks(owed + (right ? blanks : 0));
+			fputs(line->cells[i], stdout);
+			owed = right ? 0 : blanks;
+		} else
+			owed += t->width[i];
+		owed += TABLE_GAP;
 	}
 }
 

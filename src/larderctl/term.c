@@ -17,7 +17,18 @@ void term_init(struct term *t)
 
 	setlocale(LC_CTYPE, "");
 	t->utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
-	t->colour = isatty(STDOUT_FILENO) && !(no_color && *no_color) && kind && strcmp(kind, "dumb");
+	t->colour = isatty(STDOUT_FILENO) && kind && strcmp(kind, "dumb") &&
+		    !(no_color && *no_color);
+}
+
+/* Octets of the character that begins with c; 0: none does. */
+static size_t term_character(unsigned char c)
+{
+	if (c < 0x80)
+		return 1;
+	if (c < 0xc2 || c > 0xf4)
+		return 0;
+	return c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 }
 
 /* Octets of the character at s: its length if it is a whole, harmless one, else 0.
@@ -25,7 +36,7 @@ void term_init(struct term *t)
  * invisible or turn the direction. */
 static size_t term_harmless(const unsigned char *s)
 {
-	size_t   len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+	size_t   len = term_character(s[0]);
 	unsigned code = len == 1 ? s[0] : s[0] & (0x7fu >> len);
 
 	for (size_t i = 1; i < len; i++) {

@@ -23,10 +23,10 @@ void term_clean(char *text, bool lines);
 /* How many columns clean text takes, one for each character. */
 size_t term_width(const char *text);
 
-void term_print_lines(const char *text);	/* to standard output, clean, with a final line feed */
-void term_print_json(const json_t *value);	/* the same for JSON, which loses nothing */
+void term_print_lines(const char *text);	/* to standard output, with a final line feed */
+void term_print_json(const json_t *value);	/* loses nothing: JSON has escapes */
 
-void term_complain_lines(const char *text);	/* as it is, to standard error, clean */
+void term_complain_lines(const char *text);	/* the same to standard error */
 /* "larderctl: …" on standard error, clean, one line. */
 void term_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Gives p, unless it is NULL: then there is no memory and no point in going on. */

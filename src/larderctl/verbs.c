@@ -11,7 +11,8 @@
 #include <stdio.h>
 
 /* Calls, and with --json prints; *reply is NULL when nothing is left to print. */
-static enum larderctl_exit verb_ask(const struct order *o, const char *method, json_t *parameters, json_t **reply)
+static enum larderctl_exit verb_ask(const struct order *o, const char *method, json_t *parameters,
+				    json_t **reply)
 {
 	enum larderctl_exit result;
 
@@ -91,11 +92,13 @@ static enum larderctl_exit verb_flush_check(const struct order *o, struct dns_na
 		return LARDERCTL_USAGE;
 	}
 	if (o->subtree && o->count > 1) {
-		term_complain("--subtree takes every type with it; leave out \"%s\"", o->arguments[1]);
+		term_complain("--subtree takes every type with it; leave out \"%s\"",
+			      o->arguments[1]);
 		return LARDERCTL_USAGE;
 	}
 	if (o->count > 0 && !verb_is_ascii(o->arguments[0])) {
-		term_complain("\"%s\" is not ASCII: write it as the DNS does, with xn--", o->arguments[0]);
+		term_complain("\"%s\" is not ASCII: write it as the DNS does, with xn--",
+			      o->arguments[0]);
 		return LARDERCTL_USAGE;
 	}
 	if (o->count > 0 && dns_name_from_text(o->arguments[0], name)) {
@@ -103,7 +106,8 @@ static enum larderctl_exit verb_flush_check(const struct order *o, struct dns_na
 		return LARDERCTL_USAGE;
 	}
 	if (o->count > 1 && dns_rrtype_from_text(o->arguments[1], &type)) {
-		term_complain("\"%s\" is not a record type (A, AAAA, MX, ..., TYPE65280)", o->arguments[1]);
+		term_complain("\"%s\" is not a record type (A, AAAA, MX, ..., TYPE65280)",
+			      o->arguments[1]);
 		return LARDERCTL_USAGE;
 	}
 	return LARDERCTL_OK;

@@ -21,6 +21,7 @@
 #define SENDS_A_WAY    3	/* for one server and transport (RFC 9520 s. 3.1) */
 #define UDP_BEFORE_TCP 2	/* UDP time-outs before TCP is tried (RFC 9715 s. 3.2) */
 #define VARIANT_SENDS  4
+#define ROUNDS_REFUSED 4	/* rounds after which nobody is waited for who could not be reached */
 #define CHASES_MAX     DNS_CHAIN_MAX
 
 /* How one upstream has been used by this flight. */
@@ -29,6 +30,7 @@ struct way {
 	uint8_t         sends[TRANSPORT_KINDS];
 	bool            dead[TRANSPORT_KINDS];	/* cannot be reached by this transport */
 	bool            by_stream;	/* UDP will not do: truncated, or under attack */
+	bool            resting;	/* could not be reached: not before the next round of the schedule */
 	bool            out;		/* has replied, and not with an answer */
 };
 
@@ -261,14 +263,25 @@ static bool flight_make_room(struct flight *f)
 	return false;
 }
 
+/* A stream loses nothing: while it is open, asking again on it is no use. */
+static bool flight_streams_to(const struct flight *f, const struct way *w)
+{
+	for (unsigned i = 0; i < f->try_count; i++)
+		if (f->tries[i].channel == w->channel && f->tries[i].kind != TRANSPORT_UDP &&
+		    exchange_is_open(&f->tries[i]))
+			return true;
+	return false;
+}
+
 /* By which transport this upstream is to be asked next; -1: by none. */
-static int flight_next_kind(const struct way *w)
+static int flight_next_kind(const struct flight *f, const struct way *w)
 {
 	bool udp = w->channel->upstream->conf.proto == UPSTREAM_UDP && !w->by_stream &&
 	           !w->dead[TRANSPORT_UDP] && w->sends[TRANSPORT_UDP] < SENDS_A_WAY;
-	bool tcp = !w->dead[TRANSPORT_TCP] && w->sends[TRANSPORT_TCP] < SENDS_A_WAY;
+	bool tcp = !w->dead[TRANSPORT_TCP] && w->sends[TRANSPORT_TCP] < SENDS_A_WAY &&
+	           !flight_streams_to(f, w);
 
-	if (w->out || (w->dead[TRANSPORT_UDP] && !w->by_stream))
+	if (w->out || w->resting || (w->dead[TRANSPORT_UDP] && !w->by_stream))
 		return -1;
 	if (udp && (w->sends[TRANSPORT_UDP] < UDP_BEFORE_TCP || !tcp))
 		return TRANSPORT_UDP;
@@ -285,7 +298,7 @@ static struct way *flight_choose(struct flight *f)
 		struct way *w = &f->ways[i];
 		unsigned    sends = w->sends[TRANSPORT_UDP] + w->sends[TRANSPORT_TCP];
 
-		if (flight_next_kind(w) >= 0 && (!best || sends < fewest)) {
+		if (flight_next_kind(f, w) >= 0 && (!best || sends < fewest)) {
 			best = w;
 			fewest = sends;
 		}
@@ -326,7 +339,7 @@ enum flight_sent {
 /* Asks one upstream. */
 static enum flight_sent flight_send_to(struct flight *f, struct way *w)
 {
-	int              kind = flight_next_kind(w), err;
+	int              kind = flight_next_kind(f, w), err;
 	struct exchange *x;
 
 	if (kind < 0 || f->try_count == FLIGHT_TRIES)
@@ -360,9 +373,17 @@ static enum flight_sent flight_send(struct flight *f)
 }
 
 /* After something went wrong: on to the next at once, or wait for what is open, or give up. */
+static bool flight_may_rest(const struct flight *f)
+{
+	for (size_t i = 0; i < f->way_count; i++)
+		if (f->ways[i].resting && f->rounds < ROUNDS_REFUSED)
+			return true;
+	return false;
+}
+
 static void flight_go_on(struct flight *f)
 {
-	if (flight_send(f) == FLIGHT_EXHAUSTED && !flight_open_count(f))
+	if (flight_send(f) == FLIGHT_EXHAUSTED && !flight_open_count(f) && !flight_may_rest(f))
 		flight_give_up(f);
 }
 
@@ -383,6 +404,8 @@ static void flight_on_next_send(struct timer *t)
 		f->given_up[i] = true;
 		channel_count(f->tries[i].channel, UPSTREAM_TIMEOUT);
 	}
+	for (size_t i = 0; i < f->way_count; i++)
+		f->ways[i].resting = false;
 	if (++f->rounds < FLIGHT_TRIES)
 		flight_schedule(f);
 	flight_go_on(f);
@@ -521,9 +544,12 @@ static void flight_on_lost(struct flight *f, struct way *w, const struct exchang
 	bool stream = x->kind != TRANSPORT_UDP;
 
 	f->stream_trouble |= stream;
-	/* A stream that was closed or fell silent is opened anew; what cannot be reached is left alone. */
-	if (!stream || (x->error != -ECONNRESET && x->error != -ETIMEDOUT && x->error != -EBADMSG))
-		w->dead[x->kind] = true;
+	/* A stream that was closed or fell silent is opened anew at once.  What cannot be reached may be
+	 * starting up: it is tried again in a while, unless it is there but has no streams. */
+	if (!stream || (x->error != -ECONNRESET && x->error != -ETIMEDOUT && x->error != -EBADMSG)) {
+		w->resting = true;
+		w->dead[x->kind] = w->by_stream;
+	}
 	if (x->error == -ECONNRESET && flight_send_to(f, w) == FLIGHT_SENT)
 		return;
 	flight_go_on(f);
@@ -549,12 +575,13 @@ static void flight_on_event(struct exchange *x, enum exchange_event event, const
 	case EXCHANGE_LOOP:
 		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
 		return;
+	case EXCHANGE_FORGED:
 	case EXCHANGE_TRUNCATED:
 		w->by_stream = true;
 		if (flight_send_to(f, w) != FLIGHT_SENT)
 			flight_go_on(f);
 		return;
-	case EXCHANGE_SUSPECT:
+	case EXCHANGE_CASE:
 		w->by_stream = true;
 		flight_send_to(f, w);
 		return;
@@ -604,6 +631,7 @@ static struct flight *flight_new(struct flights *fs, const struct flight_ask *as
 			.qname_len = f->key.qname_len,
 			.qtype = f->key.qtype,
 			.dnssec_ok = f->key.variant & CACHE_DO,
+			.mixed_case = setup->conf.times.case_mixing,
 			.ttl = { .min_s = setup->conf.cache_times.ttl_min_s,
 				 .max_s = setup->conf.cache_times.ttl_max_s,
 				 .negative_max_s = setup->conf.cache_times.negative_max_s },

@@ -171,19 +171,20 @@ static void exchange_note_keepalive(struct exchange *x, const uint8_t *msg, size
 	}
 }
 
-static void exchange_suspect(struct exchange *x)
-{
-	if (x->suspect || x->kind != TRANSPORT_UDP)
-		return;
-	x->suspect = true;
-	x->on_event(x, EXCHANGE_SUSPECT, NULL, NULL);
-}
-
 static void exchange_ignore(struct exchange *x)
 {
 	stats_count(x->channel->env->stats, STATS_UPSTREAM_IGNORED);
-	if (++x->mismatches >= MISMATCHES_MAX)
-		exchange_suspect(x);
+	if (++x->mismatches >= MISMATCHES_MAX && x->kind == TRANSPORT_UDP)
+		exchange_finish(x, EXCHANGE_FORGED, NULL, NULL);	/* the next guess would come too late */
+}
+
+static void exchange_note_case(struct exchange *x)
+{
+	stats_count(x->channel->env->stats, STATS_UPSTREAM_IGNORED);
+	if (x->case_differs)
+		return;
+	x->case_differs = true;
+	x->on_event(x, EXCHANGE_CASE, NULL, NULL);
 }
 
 /* FORMERR or NOTIMP without an OPT: the server may know no EDNS. */
@@ -272,8 +273,7 @@ static void exchange_on_message(struct transport_send *s, const uint8_t *msg, si
 		exchange_on_reply(x, msg, len);
 		return;
 	case MATCH_CASE:
-		stats_count(x->channel->env->stats, STATS_UPSTREAM_IGNORED);
-		exchange_suspect(x);
+		exchange_note_case(x);
 		return;
 	case MATCH_NO:
 		exchange_ignore(x);
@@ -317,7 +317,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	x->error = 0;
 	x->rcode = 0;
 	x->mismatches = 0;
-	x->suspect = false;
+	x->case_differs = false;
 	x->started_us = clock_mono_us(env->clock);
 	x->ended_us = 0;
 	x->with_edns = atomic_load_explicit(&x->channel->upstream->no_edns_until_ms, memory_order_relaxed) <=

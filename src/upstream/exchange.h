@@ -26,7 +26,8 @@ enum exchange_event {
 	EXCHANGE_ANSWER,	/* *answer is it; over */
 	EXCHANGE_ALIAS_OUT,	/* *answer is an alias chain to *target in another route; over */
 	EXCHANGE_TRUNCATED,	/* TC over UDP: ask this upstream by stream; over */
-	EXCHANGE_SUSPECT,	/* too many forgeries, or a mangled case: ask by stream too (RFC 5452 s. 9.3); open */
+	EXCHANGE_FORGED,	/* too many messages that do not match: ask by stream (RFC 5452 s. 9.3); over */
+	EXCHANGE_CASE,		/* the right question in a letter case that is not ours: ask by stream too; open */
 	EXCHANGE_NO_EDNS,	/* the server rejects our OPT: ask it again without (RFC 6891 s. 6.2.2); over */
 	EXCHANGE_FAILED,	/* a failing reply, rcode in exchange.rcode; over */
 	EXCHANGE_LOOP,		/* an endless alias chain: no other server will know better; over */
@@ -46,7 +47,7 @@ struct exchange {
 	uint8_t                         rcode;		/* EXCHANGE_FAILED */
 	uint8_t                         mismatches;
 	bool                            with_edns;
-	bool                            suspect;
+	bool                            case_differs;
 	uint8_t                         mixed[(DNS_NAME_MAX + 7) / 8];	/* a bit for each octet sent in upper case */
 };
 
