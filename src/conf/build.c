@@ -24,7 +24,11 @@ struct build {
 	const struct conf_settings *settings;
 	struct conf_report         *report;
 	struct conf_own             own;
+	ssize_t                    *named;	/* for each named upstream its index, -1 for a bad
+						 * one, or BUILD_UNSEEN */
 };
+
+#define BUILD_UNSEEN (-2)
 
 #define BUILD_MISTAKE(b, at, ...) conf_report_add((b)->report, CONF_MISTAKE, at, __VA_ARGS__)
 
@@ -52,7 +56,8 @@ static char *build_copy(struct build *b, const char *text)
 }
 
 /* A text that conf_parse() let through. */
-static void build_value(const struct conf_option *o, const struct conf_text *t, union conf_value *out)
+static void build_value(const struct conf_option *o, const struct conf_text *t,
+			union conf_value *out)
 {
 	char why[CONF_WHY_MAX];
 	int  err = conf_value_read(o, t->text, t->len, out, why);
@@ -71,7 +76,11 @@ static void build_store(void *at, size_t size, int64_t number)
 	uint64_t u64 = (uint64_t)number;
 
 	assert(size == sizeof u16 || size == sizeof u32 || size == sizeof u64);
-	memcpy(at, size == sizeof u16 ? (void *)&u16 : size == sizeof u32 ? (void *)&u32 : (void *)&u64, size);
+	memcpy(at,
+	       size == sizeof u16   ? (void *)&u16
+	       : size == sizeof u32 ? (void *)&u32
+				    : (void *)&u64,
+	       size);
 }
 
 static void build_single(struct build *b, const struct conf_option *o, const struct conf_setting *s)
@@ -95,14 +104,15 @@ static void build_singles(struct build *b)
 	for (size_t i = 0; i < conf_option_count; i++) {
 		const struct conf_option *o = &conf_options[i];
 
-		if (!conf_type_is_list(o->type) && !conf_type_is_mapping(o->type) && o->type != CONF_URL)
+		if (!conf_type_is_list(o->type) && !conf_type_is_mapping(o->type) &&
+		    o->type != CONF_URL)
 			build_single(b, o, &b->settings->groups[i].own);
 	}
 }
 
 /* `low` must not be above `high`.  The complaint stands at the value the user wrote. */
-static void build_check_order(struct build *b, const char *low, const char *high, uint32_t low_value,
-                              uint32_t high_value)
+static void build_check_order(struct build *b, const char *low, const char *high,
+			      uint32_t low_value, uint32_t high_value)
 {
 	const struct conf_setting *l = &build_group(b, low)->own, *h = &build_group(b, high)->own;
 	const struct conf_text    *t;
@@ -110,9 +120,9 @@ static void build_check_order(struct build *b, const char *low, const char *high
 	if (l->bad || h->bad || !l->count || !h->count || low_value <= high_value)
 		return;
 	t = h->texts[0].at.source ? &h->texts[0] : &l->texts[0];
-	BUILD_MISTAKE(b, &t->at, "\"%s\" (%s%s) must not be below \"%s\" (%s%s)", high, h->texts[0].text,
-	              h->texts[0].at.source ? "" : ", the default", low, l->texts[0].text,
-	              l->texts[0].at.source ? "" : ", the default");
+	BUILD_MISTAKE(b, &t->at, "\"%s\" (%s%s) must not be below \"%s\" (%s%s)", high,
+		      h->texts[0].text, h->texts[0].at.source ? "" : ", the default", low,
+		      l->texts[0].text, l->texts[0].at.source ? "" : ", the default");
 }
 
 /* ---- listeners and clients ---- */
@@ -130,7 +140,8 @@ static void build_listen(struct build *b)
 		build_value(&conf_options[index], &s->texts[i], &v);
 		for (size_t j = 0; j < c->listen_count; j++)
 			if (addr_equal(&c->listen[j], &v.addr))
-				BUILD_MISTAKE(b, &s->texts[i].at, "\"%s\" is listed twice", s->texts[i].text);
+				BUILD_MISTAKE(b, &s->texts[i].at, "\"%s\" is listed twice",
+					      s->texts[i].text);
 		c->listen[c->listen_count++] = v.addr;
 	}
 	b->own = (struct conf_own){ c->listen, c->listen_count };
@@ -150,7 +161,8 @@ static void build_allow(struct build *b)
 		build_value(&conf_options[index], &s->texts[i], &v);
 		for (size_t j = 0; j < policy->allow_count; j++)
 			if (!memcmp(&policy->allow[j], &v.prefix, sizeof v.prefix))
-				BUILD_MISTAKE(b, &s->texts[i].at, "\"%s\" is listed twice", s->texts[i].text);
+				BUILD_MISTAKE(b, &s->texts[i].at, "\"%s\" is listed twice",
+					      s->texts[i].text);
 		policy->allow[policy->allow_count++] = v.prefix;
 	}
 	if (s->bad || s->key.text)
@@ -158,7 +170,8 @@ static void build_allow(struct build *b)
 	for (size_t i = 0; i < b->c->listen_count && !listen->bad; i++)
 		if (!addr_is_loopback(&b->c->listen[i])) {
 			conf_report_add(b->report, CONF_WARNING, &listen->texts[i].at,
-			                "without \"allow\" only this host's loopback addresses may ask here");
+					"without \"allow\" only this host's loopback addresses may "
+					"ask here");
 			return;
 		}
 }
@@ -166,7 +179,8 @@ static void build_allow(struct build *b)
 /* ---- upstreams ---- */
 
 /* Index of the upstream with this URL, which is added when it is new; -1 after a mistake. */
-static ssize_t build_upstream(struct build *b, const struct conf_url *url, const struct conf_text *t)
+static ssize_t build_upstream(struct build *b, const struct conf_url *url,
+			      const struct conf_text *t)
 {
 	struct conf          *c = b->c;
 	char                  text[CONF_URL_MAX];
@@ -174,19 +188,22 @@ static ssize_t build_upstream(struct build *b, const struct conf_url *url, const
 
 	if (!url->addr.sa.sa_family || !c->upstreams)
 		return -1;
-	conf_url_format(url, text);
 	for (size_t i = 0; i < c->upstream_count; i++)
-		if (!strcmp(c->upstreams[i].url, text))
+		if (c->upstreams[i].proto == url->proto &&
+		    addr_equal(&c->upstreams[i].addr, &url->addr))
 			return (ssize_t)i;
 	if (conf_own_has(&b->own, &url->addr)) {
-		BUILD_MISTAKE(b, &t->at, "%s is where larder itself listens: questions would go round in circles",
-		              t->text);
+		BUILD_MISTAKE(
+			b, &t->at,
+			"%s is where larder itself listens: questions would go round in circles",
+			t->text);
 		return -1;
 	}
 	if (c->upstream_count == BUILD_UPSTREAMS_MAX) {
 		BUILD_MISTAKE(b, &t->at, "more than %d upstreams", BUILD_UPSTREAMS_MAX);
 		return -1;
 	}
+	conf_url_format(url, text);
 	u = &c->upstreams[c->upstream_count];
 	u->name = build_copy(b, text);	/* until build_names() */
 	u->url = build_copy(b, text);
@@ -200,42 +217,46 @@ static ssize_t build_upstream(struct build *b, const struct conf_url *url, const
 	return (ssize_t)c->upstream_count++;
 }
 
-static ssize_t build_named(struct build *b, const struct conf_setting *entry)
+static ssize_t build_named(struct build *b, size_t i)
 {
-	union conf_value v;
+	const struct conf_setting *entry = &build_group(b, "upstreams")->entries[i];
+	union conf_value           v;
 
-	if (entry->bad || !entry->count)
-		return -1;
-	build_value(&conf_options[conf_option_index("upstreams.*.url")], &entry->texts[0], &v);
-	return build_upstream(b, &v.url, &entry->texts[0]);
+	if (b->named[i] != BUILD_UNSEEN)
+		return b->named[i];
+	b->named[i] = -1;
+	if (!entry->bad && entry->count) {
+		build_value(&conf_options[conf_option_index("upstreams.*.url")], &entry->texts[0],
+			    &v);
+		b->named[i] = build_upstream(b, &v.url, &entry->texts[0]);
+	}
+	return b->named[i];
 }
 
-static const struct conf_setting *build_find_name(struct build *b, const struct conf_text *t)
+static ssize_t build_by_name(struct build *b, const struct conf_text *t)
 {
 	const struct conf_group *g = build_group(b, "upstreams");
 	char                     hint[SUGGEST_TEXT_MAX];
 	struct suggest           s;
 
-	suggest_init(&s, t->text);
-	for (size_t i = 0; i < g->entry_count; i++) {
+	for (size_t i = 0; i < g->entry_count; i++)
 		if (!strcmp(g->entries[i].key.text, t->text))
-			return &g->entries[i];
+			return build_named(b, i);
+	suggest_init(&s, t->text);
+	for (size_t i = 0; i < g->entry_count && !b->report->dropped; i++)
 		suggest_offer(&s, g->entries[i].key.text);
-	}
 	BUILD_MISTAKE(b, &t->at, "\"upstreams\" has no \"%s\"%s", t->text, suggest_text(&s, hint));
-	return NULL;
+	return -1;
 }
 
 /* One element of forward or of a route. */
-static ssize_t build_reference(struct build *b, const struct conf_option *o, const struct conf_text *t)
+static ssize_t build_reference(struct build *b, const struct conf_option *o,
+			       const struct conf_text *t)
 {
-	const struct conf_setting *entry;
-	union conf_value           v;
+	union conf_value v;
 
-	if (conf_url_is_name(t->text)) {
-		entry = build_find_name(b, t);
-		return entry ? build_named(b, entry) : -1;
-	}
+	if (conf_url_is_name(t->text))
+		return build_by_name(b, t);
 	build_value(o, t, &v);
 	return build_upstream(b, &v.url, t);
 }
@@ -246,15 +267,15 @@ static void build_names(struct build *b)
 	const struct conf_group *g = build_group(b, "upstreams");
 
 	for (size_t i = 0; i < g->entry_count; i++) {
-		ssize_t               index = build_named(b, &g->entries[i]);
+		ssize_t               index = build_named(b, i);
 		struct upstream_conf *u = index < 0 ? NULL : &b->c->upstreams[index];
 		char                 *name;
 
 		if (!u)
 			continue;
 		if (strcmp(u->name, u->url)) {
-			BUILD_MISTAKE(b, &g->entries[i].texts[0].at, "upstream \"%s\" has this URL already",
-			              u->name);
+			BUILD_MISTAKE(b, &g->entries[i].texts[0].at,
+				      "upstream \"%s\" has this URL already", u->name);
 			continue;
 		}
 		name = build_copy(b, g->entries[i].key.text);
@@ -291,8 +312,8 @@ static uint32_t build_route_id(const struct conf *c, const struct route_conf *r)
 	return h ? h : 1;
 }
 
-static void build_route_upstreams(struct build *b, struct route_conf *r, const struct conf_option *o,
-                                  const struct conf_setting *s)
+static void build_route_upstreams(struct build *b, struct route_conf *r,
+				  const struct conf_option *o, const struct conf_setting *s)
 {
 	r->upstreams = build_alloc(b, s->count, sizeof *r->upstreams);
 	for (size_t i = 0; i < s->count && r->upstreams; i++) {
@@ -300,7 +321,8 @@ static void build_route_upstreams(struct build *b, struct route_conf *r, const s
 
 		for (size_t j = 0; j < r->upstream_count && index >= 0; j++)
 			if (r->upstreams[j] == (size_t)index) {
-				BUILD_MISTAKE(b, &s->texts[i].at, "\"%s\" is listed twice", s->texts[i].text);
+				BUILD_MISTAKE(b, &s->texts[i].at, "\"%s\" is listed twice",
+					      s->texts[i].text);
 				index = -1;
 			}
 		if (index >= 0)
@@ -358,7 +380,7 @@ static void build_routes(struct build *b, enum conf_resolv_use resolv)
 
 	policy->routes = build_alloc(b, g->entry_count + 1, sizeof *policy->routes);
 	b->c->upstreams = build_alloc(b, BUILD_UPSTREAMS_MAX, sizeof *b->c->upstreams);
-	if (!policy->routes || !b->c->upstreams)
+	if (!policy->routes || !b->c->upstreams || !b->named)
 		return;
 	build_root(b, resolv);
 	build_names(b);
@@ -382,6 +404,7 @@ struct conf *conf_build(const struct conf_settings *settings, struct conf_report
 {
 	struct build b = { .settings = settings, .report = report };
 	struct conf *c = calloc(1, sizeof *c);
+	size_t       named_count;
 
 	if (!c) {
 		report->no_memory = true;
@@ -398,7 +421,12 @@ struct conf *conf_build(const struct conf_settings *settings, struct conf_report
 	                  c->cache_times.failure_first_s, c->cache_times.failure_max_s);
 	build_listen(&b);
 	build_allow(&b);
+	named_count = build_group(&b, "upstreams")->entry_count;
+	b.named = build_alloc(&b, named_count, sizeof *b.named);
+	for (size_t i = 0; i < named_count && b.named; i++)
+		b.named[i] = BUILD_UNSEEN;
 	build_routes(&b, resolv);
+	free(b.named);
 	if (!report->failed && !report->no_memory)
 		return c;
 	conf_destroy(c);

@@ -23,7 +23,8 @@
 /* Words and numbers that YAML 1.1 or 1.2 would take for something else than text. */
 static bool dump_is_special(const char *text)
 {
-	static const char *const words[] = { "y", "n", "yes", "no", "on", "off", "true", "false", "null" };
+	static const char *const words[] = { "y",   "n",    "yes",   "no",  "on",
+					     "off", "true", "false", "null" };
 	char                    *end;
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -115,7 +116,8 @@ static void dump_flush(struct dump *d, const struct conf_mark *at)
 	fputc('\0', d->line);
 	fflush(d->line);
 	if (!ferror(d->line) && d->text)
-		dump_line(d->out, d->text, source->name, source->kind == CONF_SOURCE_FILE ? at->line : 0);
+		dump_line(d->out, d->text, source->name,
+			  source->kind == CONF_SOURCE_FILE ? at->line : 0);
 	rewind(d->line);
 }
 

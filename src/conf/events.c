@@ -36,7 +36,8 @@ struct conf_mark conf_events_mark(const struct conf_events *e)
 		.source = e->source,
 		.line = (uint32_t)start->line + 1,
 		.column = (uint32_t)start->column + 1,
-		.width = start->line == end->line ? (uint32_t)(end->column - start->column) : UINT32_MAX,
+		.width = start->line == end->line ? (uint32_t)(end->column - start->column)
+						  : UINT32_MAX,
 	};
 }
 
@@ -74,10 +75,12 @@ static void events_syntax_error(struct conf_events *e)
 		at.column = (uint32_t)y->problem_mark.column + 1;
 		at.width = 1;
 		if (y->context && y->context_mark.line != y->problem_mark.line)
-			EVENTS_MISTAKE(e, &at, "YAML: %s (%s that begins in line %zu)%s", y->problem, y->context,
-			              y->context_mark.line + 1, events_syntax_hint(s, &at));
+			EVENTS_MISTAKE(e, &at, "YAML: %s (%s that begins in line %zu)%s",
+				       y->problem, y->context, y->context_mark.line + 1,
+				       events_syntax_hint(s, &at));
 		else
-			EVENTS_MISTAKE(e, &at, "YAML: %s%s", y->problem, events_syntax_hint(s, &at));
+			EVENTS_MISTAKE(e, &at, "YAML: %s%s", y->problem,
+				       events_syntax_hint(s, &at));
 	}
 }
 

@@ -187,7 +187,8 @@ void larder_flush(struct call *c)
 	if (what == CONTROL_FLUSH_ALL)
 		entries = c->ops->flush(c->ops->arg, what, NULL, 0, 0);
 	else
-		entries = c->ops->flush(c->ops->arg, what, name.octets, name.len, type);
+		entries = c->ops->flush(c->ops->arg, what, name.octets, name.len,
+		                        what == CONTROL_FLUSH_NAME_TYPE ? type : 0);
 	call_reply(c, json_pack("{s:o}", "entries", reply_count(entries)));
 }
 

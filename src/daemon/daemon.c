@@ -158,13 +158,33 @@ static void daemon_unlisten(struct daemon *d, struct listening *l)
 	*l = d->listening[--d->listening_count];
 }
 
+/* Do we listen on this port already?  Then a wildcard of ours may be what holds it. */
+static bool daemon_has_port(const struct daemon *d, uint16_t port)
+{
+	for (size_t i = 0; i < d->listening_count; i++)
+		if (addr_port(&d->listening[i].addr) == port)
+			return true;
+	return false;
+}
+
 static bool daemon_listen_all(struct daemon *d, const struct conf *conf)
 {
-	bool good = true;
+	const struct addr **new = calloc(conf->listen_count, sizeof *new);
+	size_t              count = 0;
+	bool                good;
 
+	if (!new) {
+		log_error("no memory to listen");
+		return false;
+	}
 	for (size_t i = 0; i < conf->listen_count; i++)
+		if (!daemon_has_port(d, addr_port(&conf->listen[i])))
+			new[count++] = &conf->listen[i];
+	good = sockets_are_free(new, count);
+	free(new);
+	for (size_t i = 0; good && i < conf->listen_count; i++)
 		if (!daemon_find_listening(d, &conf->listen[i]))
-			good &= daemon_listen(d, &conf->listen[i]);
+			good = daemon_listen(d, &conf->listen[i]);
 	if (good && !d->listening_count) {
 		log_error("none of the addresses under `listen` could be opened");
 		good = false;
@@ -191,6 +211,14 @@ static void daemon_warn_of_access(const struct conf *conf)
 		log_warning("%s: listening beyond this host, but `allow` lets only this host ask; set `allow`",
 		            addr_format(&conf->listen[i], text));
 	}
+}
+
+/* Closes what this configuration does not list. */
+static void daemon_unlisten_others(struct daemon *d, const struct conf *conf)
+{
+	for (size_t i = d->listening_count; i-- > 0;)
+		if (!daemon_conf_listens(conf, &d->listening[i].addr))
+			daemon_unlisten(d, &d->listening[i]);
 }
 
 /* ---- resolv.conf ---- */
@@ -282,6 +310,7 @@ static int daemon_reload(struct daemon *d, char **report)
 	if (!setup || !daemon_listen_all(d, conf)) {
 		if (conf && !*report)
 			*report = strdup("an address under `listen` could not be opened; the log says which");
+		daemon_unlisten_others(d, d->conf);	/* what had been opened already */
 		setup_unref(setup);
 		conf_unref(conf);
 		sd_notify(0, "READY=1");
@@ -289,9 +318,7 @@ static int daemon_reload(struct daemon *d, char **report)
 	}
 	if (*report)
 		daemon_log_report(LOG_LEVEL_WARNING, *report);
-	for (size_t i = d->listening_count; i-- > 0;)
-		if (!daemon_conf_listens(conf, &d->listening[i].addr))
-			daemon_unlisten(d, &d->listening[i]);
+	daemon_unlisten_others(d, conf);
 	daemon_warn_of_restart(d->conf, conf);
 	daemon_warn_of_access(conf);
 	listeners = daemon_listener_conf(conf, d->worker_count);

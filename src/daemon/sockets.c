@@ -134,14 +134,20 @@ void sockets_close(struct socket_pair *pairs, size_t count)
 	}
 }
 
-static int sockets_open_one(const struct addr *addr, enum net_proto proto, bool first, int *fd)
+bool sockets_are_free(const struct addr *const *addrs, size_t count)
 {
-	/* SO_REUSEPORT would let us share a port with a stranger of the same user: ask without it first. */
-	int err = first ? listener_probe(addr, proto) : 0;
+	bool good = true;
 
-	if (err < 0)
-		return err;
-	return proto == NET_UDP ? listener_open_udp(addr, fd) : listener_open_tcp(addr, fd);
+	for (size_t i = 0; i < count; i++) {
+		if (listener_probe(addrs[i], NET_UDP) == -EADDRINUSE) {
+			sockets_say_in_use(addrs[i], "UDP");
+			good = false;
+		} else if (listener_probe(addrs[i], NET_TCP) == -EADDRINUSE) {
+			sockets_say_in_use(addrs[i], "TCP");
+			good = false;
+		}
+	}
+	return good;
 }
 
 enum sockets_result sockets_open(const struct addr *addr, struct socket_pair *pairs, size_t count)
@@ -150,11 +156,11 @@ enum sockets_result sockets_open(const struct addr *addr, struct socket_pair *pa
 		pairs[i].udp = pairs[i].tcp = -1;
 	for (size_t i = 0; i < count; i++) {
 		const char *proto = "UDP";
-		int         err = sockets_open_one(addr, NET_UDP, i == 0, &pairs[i].udp);
+		int         err = listener_open_udp(addr, &pairs[i].udp);
 
 		if (!err) {
 			proto = "TCP";
-			err = sockets_open_one(addr, NET_TCP, i == 0, &pairs[i].tcp);
+			err = listener_open_tcp(addr, &pairs[i].tcp);
 		}
 		if (!err)
 			continue;

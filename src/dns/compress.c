@@ -89,15 +89,23 @@ static void compress_remember(struct compress *c, size_t at, const struct dns_na
 
 void compress_init(struct compress *c, uint8_t *reply, uint8_t qname_len)
 {
-	struct dns_name qname = { .len = qname_len };
-	unsigned        labels = 0;
-
 	c->reply = reply;
 	c->qname_len = qname_len;
 	c->body_at = QUESTION_AT + qname_len + 4u;
+	c->tables_ready = false;
+}
+
+/* Clears the tables and enters the question's suffixes. */
+static void compress_make_tables(struct compress *c)
+{
+	struct dns_name qname;
+	unsigned        labels = 0;
+
+	qname.len = c->qname_len;
+	c->tables_ready = true;
 	memset(c->by_fold, 0, sizeof c->by_fold);
 	memset(c->by_exact, 0, sizeof c->by_exact);
-	memcpy(qname.octets, reply + QUESTION_AT, qname_len);
+	memcpy(qname.octets, c->reply + QUESTION_AT, c->qname_len);
 	for (size_t at = 0; qname.octets[at]; at += qname.octets[at] + 1u)
 		labels++;
 	compress_remember(c, QUESTION_AT, &qname, labels, true);
@@ -114,6 +122,8 @@ size_t compress_name(struct compress *c, size_t at, const struct dns_name *n, en
 		wire_put_u16(c->reply + at, POINTER | QUESTION_AT);
 		return 2;
 	}
+	if (!c->tables_ready)
+		compress_make_tables(c);
 	labels = compress_suffixes(n, fold, start, hash);
 	for (i = 0; use != COMPRESS_NOT && i < labels && !target; i++)
 		target = compress_find(c, fold ? c->by_fold : c->by_exact, hash[i], n->octets + start[i], fold);

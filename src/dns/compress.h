@@ -24,6 +24,7 @@ struct compress {
 	uint8_t *reply;			/* borrowed: the whole message being written */
 	size_t   body_at;		/* where the question ends */
 	uint8_t  qname_len;
+	bool     tables_ready;		/* most answers never need them */
 	uint16_t by_fold[COMPRESS_SETS][2];	/* offsets of suffixes, by a hash without case */
 	uint16_t by_exact[COMPRESS_SETS][2];	/* by a hash of the octets; none leads into the question */
 };

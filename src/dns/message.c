@@ -118,8 +118,7 @@ static bool dns_question_read(struct cursor *c, struct dns_query *q)
 	q->question = name;
 	q->question_len = (uint16_t)(len + 4);
 	q->qname_len = (uint8_t)len;
-	for (size_t i = 0; i < len; i++)
-		q->qname[i] = dns_fold[name[i]];
+	dns_name_copy_lower(q->qname, name, len);
 	return true;
 }
 

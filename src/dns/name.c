@@ -43,10 +43,35 @@ bool dns_name_below(const uint8_t *name, size_t name_len, const uint8_t *suffix,
 	return dns_name_equal(name + at, name_len - at, suffix, suffix_len);
 }
 
+/* Folds eight octets at once.  In each octet below 0x80 the sums reach bit 7 from 'A' on and from beyond 'Z'
+ * on; where just the first does, bit 5 makes the letter small. */
+static uint64_t dns_fold8(uint64_t w)
+{
+	const uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
+	uint64_t       low = w & ~high;
+	uint64_t       from_a = low + (0x80 - 'A') * ones, past_z = low + (0x80 - 'Z' - 1) * ones;
+
+	return w | ((from_a & ~past_z & ~w & high) >> 2);
+}
+
+void dns_name_copy_lower(uint8_t *to, const uint8_t *from, size_t len)
+{
+	size_t i = 0;
+
+	for (; i + 8 <= len; i += 8) {
+		uint64_t w;
+
+		memcpy(&w, from + i, sizeof w);
+		w = dns_fold8(w);
+		memcpy(to + i, &w, sizeof w);
+	}
+	for (; i < len; i++)
+		to[i] = dns_fold[from[i]];
+}
+
 void dns_name_lower(uint8_t *n, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		n[i] = dns_fold[n[i]];
+	dns_name_copy_lower(n, n, len);
 }
 
 static size_t dns_octet_to_text(uint8_t c, char *out)

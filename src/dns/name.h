@@ -31,6 +31,7 @@ bool   dns_name_equal(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b
 /* Is name at or below suffix (on label borders)? */
 bool   dns_name_below(const uint8_t *name, size_t name_len, const uint8_t *suffix, size_t suffix_len);
 void   dns_name_lower(uint8_t *n, size_t len);		/* label lengths are below 'A', so all octets are folded */
+void   dns_name_copy_lower(uint8_t *to, const uint8_t *from, size_t len);
 
 /* Master-file text (RFC 1035 s. 5.1), ASCII only: "www.example.com.", \. and \DDD escapes.
  * Gives the length without NUL. */

@@ -233,6 +233,10 @@ enum larderctl_exit client_call(const char *socket_path, const char *method, jso
 		return client_complain(socket_path, err);
 	error = json_string_value(json_object_get(reply, "error"));
 	answer = json_object_get(reply, "parameters");
+	if (answer && !json_is_object(answer)) {
+		json_decref(reply);
+		return client_complain(socket_path, -EBADMSG);
+	}
 	if (error)
 		client_complain_refused(method, error, answer);
 	else

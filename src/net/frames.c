@@ -21,7 +21,7 @@ bool frames_whole(const struct frames_view *v)
 {
 	size_t rest = v->len - v->at;
 
-	return rest >= 2 && rest - 2 >= frames_length(v);
+	return rest >= 2 && (rest - 2 >= frames_length(v) || frames_length(v) < FRAMES_MESSAGE_MIN);
 }
 
 const uint8_t *frames_next(struct frames_view *v, size_t *len)
@@ -32,7 +32,7 @@ const uint8_t *frames_next(struct frames_view *v, size_t *len)
 		return NULL;
 	*len = frames_length(v);
 	message = v->octets + v->at + 2;
-	v->at += 2 + *len;
+	v->at = *len < FRAMES_MESSAGE_MIN ? v->len : v->at + 2 + *len;
 	return message;
 }
 

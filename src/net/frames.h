@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define FRAMES_MESSAGE_MAX 65535
+#define FRAMES_MESSAGE_MIN 12		/* a header */
 #define FRAMES_READ        16384	/* at most so much in one reading: others are waiting */
 #define FRAMES_ROOM        (2 + FRAMES_MESSAGE_MAX + FRAMES_READ)
 
@@ -31,7 +32,8 @@ struct frames_view {
 
 /* Copies what is held to the front of room (FRAMES_ROOM octets) and gives its length. */
 size_t frames_begin(const struct frames *f, uint8_t *room);
-/* The next whole message, or NULL. */
+/* The next whole message, or NULL.  A length under FRAMES_MESSAGE_MIN is given as soon as it is known,
+ * without its octets: nothing behind it can be trusted. */
 const uint8_t *frames_next(struct frames_view *v, size_t *len);
 bool frames_whole(const struct frames_view *v);		/* frames_next() would give one */
 /* Holds what is left of v, which began with what was held.  0, or -ENOMEM. */

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define UDP_BATCH  64
+#define UDP_OPT_MAX 29	/* an OPT with extended error, its text apart, and keepalive */
 #define UDP_ROUNDS 4		/* batches in one wake-up: timers and streams are waiting too */
 /* A query may have 4096 octets (RFC 6891 s. 6.2.3); a longer one shows by its length.  The rest
  * keeps the beginnings of rooms from falling into the same lines of the processor's cache. */
@@ -112,11 +113,22 @@ void udp_rooms_free(struct udp_rooms *rooms)
 
 /* ---- sending ---------------------------------------------------------- */
 
-/* A reply that the link cannot carry becomes header and question with TC set (RFC 9715 s. 3.1 R4). */
+/* Octets of the OPT record that a reply ends with, if it has one: root, type 41, …, length, options. */
+static size_t udp_opt_len(const uint8_t *m, size_t len)
+{
+	static const uint8_t begins[3] = { 0, 0, 41 };
+
+	for (size_t n = 11; m[11] && n + 12 <= len && n <= UDP_OPT_MAX; n += 2)
+		if (!memcmp(m + len - n, begins, 3) && m[len - n + 9] == 0 && m[len - n + 10] == n - 11)
+			return n;
+	return 0;
+}
+
+/* A reply that the link cannot carry becomes header, question and OPT with TC set (RFC 9715 s. 3.1 R4). */
 static void udp_cut(struct iovec *iov)
 {
 	uint8_t *m = iov->iov_base;
-	size_t   at = 12;
+	size_t   at = 12, opt = iov->iov_len < 12 ? 0 : udp_opt_len(m, iov->iov_len);
 
 	if (iov->iov_len < 12)
 		return;
@@ -131,7 +143,9 @@ static void udp_cut(struct iovec *iov)
 	}
 	m[2] |= 0x02;
 	memset(m + 6, 0, 6);
-	iov->iov_len = at;
+	m[11] = opt > 0;
+	memmove(m + at, m + iov->iov_len - opt, opt);
+	iov->iov_len = at + opt;
 }
 
 /* Hands count messages to the kernel.  One that it refuses does not stop those behind it. */

@@ -46,7 +46,6 @@ struct flight {
 	uint64_t                 began_us;
 	unsigned                 rounds;	/* of the schedule */
 	unsigned                 try_count;
-	struct exchange          tries[FLIGHT_TRIES];
 	bool                     given_up[FLIGHT_TRIES];	/* its time had passed when the next was sent */
 	unsigned                 replies;	/* failing ones … */
 	unsigned                 refusals;	/* … and how many of them said REFUSED */
@@ -61,6 +60,8 @@ struct flight {
 	struct dns_name          target;
 
 	size_t                   way_count;
+	/* what follows is not cleared at the beginning: it is large, and written before it is read */
+	struct exchange          tries[FLIGHT_TRIES];
 	uint8_t                  qname[DNS_NAME_MAX];
 	struct way               ways[];
 };
@@ -615,10 +616,12 @@ static struct flight *flight_new(struct flights *fs, const struct flight_ask *as
 {
 	const struct setup      *setup = ask->view->setup;
 	const struct route_conf *route = &setup->conf.policy->routes[ask->route];
-	struct flight           *f = calloc(1, sizeof *f + route->upstream_count * sizeof *f->ways);
+	struct flight           *f = malloc(sizeof *f + route->upstream_count * sizeof *f->ways);
 
 	if (!f)
 		return NULL;
+	memset(f, 0, offsetof(struct flight, tries));
+	memset(f->ways, 0, route->upstream_count * sizeof *f->ways);
 	f->all = fs;
 	f->view = view_ref(ask->view);
 	f->route = ask->route;

@@ -299,12 +299,16 @@ static enum net_verdict resolver_resolve(struct now *n)
 
 enum net_verdict resolver_on_message(void *arg, const struct net_message *m, struct net_reply *reply)
 {
-	struct now            n = { .r = arg, .m = m, .reply = reply };
+	struct now            n;	/* its query is large, and written whole by reading it */
 	struct dns_reply_head head;
+	struct stats         *s = resolver_stats(arg);
 	size_t                len;
-	int                   rcode = dns_query_read(m->octets, m->len, m->proto == NET_TCP, &n.q);
-	struct stats         *s = resolver_stats(n.r);
+	int                   rcode;
 
+	n.r = arg;
+	n.m = m;
+	n.reply = reply;
+	rcode = dns_query_read(m->octets, m->len, m->proto == NET_TCP, &n.q);
 	if (rcode == DNS_QUERY_SILENCE) {
 		stats_count(s, STATS_DROPPED);
 		return m->proto == NET_TCP ? NET_CLOSE : NET_SILENCE;

@@ -314,6 +314,8 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	x->kind = kind;
 	x->send.on = &events;
 	x->send.transport = NULL;
+	x->send.connected_us = 0;
+	x->send.sent_us = 0;
 	x->error = 0;
 	x->rcode = 0;
 	x->mismatches = 0;
