@@ -93,12 +93,19 @@ static struct shard *cache_shard(struct cache *c, uint64_t name_hash)
 	return &c->shards[name_hash >> 48 & (c->shard_count - 1)];
 }
 
-void cache_prefetch(const struct cache *c, const struct cache_key *key)
+static const struct shard *cache_shard_of(const struct cache *c, const struct cache_key *key)
 {
-	const struct shard *s = &c->shards[key->name_hash >> 48 & (c->shard_count - 1)];
+	return &c->shards[key->name_hash >> 48 & (c->shard_count - 1)];
+}
 
-	/* Read without the lock: a wrong guess only costs a useless fetch. */
-	__builtin_prefetch(&s->slots[cache_tag(c, key) & s->slot_mask]);
+void cache_prefetch_slot(const struct cache *c, const struct cache_key *key)
+{
+	shard_prefetch_slot(cache_shard_of(c, key), cache_tag(c, key));
+}
+
+void cache_prefetch_entry(const struct cache *c, const struct cache_key *key)
+{
+	shard_prefetch_entry(cache_shard_of(c, key), cache_tag(c, key));
 }
 
 /* NXDOMAIN, which lies under qtype 0, answers where nothing fresh is known for the type. */

@@ -51,8 +51,10 @@ struct cache_found {
  * octets at out (see dns_answer_write()). */
 enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint8_t *out,
                              size_t room, struct cache_found *found);
-/* Starts fetching what cache_find() will touch: worth it when several keys are known at once. */
-void cache_prefetch(const struct cache *c, const struct cache_key *key);
+/* Start fetching what cache_find() will touch, when several keys are known at once: first the place in the
+ * table, and when that has had time to come, the entry. */
+void cache_prefetch_slot(const struct cache *c, const struct cache_key *key);
+void cache_prefetch_entry(const struct cache *c, const struct cache_key *key);
 
 /* Keeps an answer for a->ttl_s, in place of what was there; 0 s: keeps nothing.  Gives 0, or -ENOSPC
  * when no room could be made, or -EEXIST when a failure met a fresh answer and did not replace it. */

@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define SLOTS_FIRST    256u
+#define ENTRY_SMALLEST 48		/* octets: none is smaller */
 #define NEGATIVE_SHARE 4	/* one part in … */
 
 static struct entry *shard_at(const struct shard *s, pool_ref ref)
@@ -47,6 +49,31 @@ bool shard_is_fresh(const struct entry *e, uint32_t now)
 
 /* ---- the table ---- */
 
+static uint64_t slot_load(const slot *at)
+{
+	return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+static void slot_store(slot *at, uint64_t word)
+{
+	atomic_store_explicit(at, word, memory_order_relaxed);
+}
+
+static uint32_t slot_tag(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+static pool_ref slot_ref(uint64_t word)
+{
+	return (pool_ref)word;
+}
+
+static uint32_t shard_mask(const struct shard *s)
+{
+	return atomic_load_explicit(&s->slot_mask, memory_order_relaxed);
+}
+
 static bool shard_is_key(const struct entry *e, const struct cache_key *key)
 {
 	return e->qtype == key->qtype && e->variant == key->variant && e->route == key->route &&
@@ -55,48 +82,71 @@ static bool shard_is_key(const struct entry *e, const struct cache_key *key)
 
 struct entry *shard_find(const struct shard *s, const struct cache_key *key, uint32_t tag)
 {
-	for (uint32_t i = tag & s->slot_mask; s->slots[i].ref; i = (i + 1) & s->slot_mask) {
+	uint32_t mask = shard_mask(s);
+	uint64_t word;
+
+	for (uint32_t i = tag & mask; (word = slot_load(&s->slots[i])); i = (i + 1) & mask) {
 		struct entry *e;
 
-		if (s->slots[i].tag != tag)
+		if (slot_tag(word) != tag)
 			continue;
-		e = shard_at(s, s->slots[i].ref);
+		e = shard_at(s, slot_ref(word));
 		if (shard_is_key(e, key))
 			return e;
 	}
 	return NULL;
 }
 
-static void shard_slot_insert(struct slot *slots, uint32_t mask, uint32_t tag, pool_ref ref)
+void shard_prefetch_slot(const struct shard *s, uint32_t tag)
 {
-	uint32_t i = tag & mask;
+	__builtin_prefetch((const void *)&s->slots[tag & shard_mask(s)]);
+}
 
-	while (slots[i].ref)
+void shard_prefetch_entry(const struct shard *s, uint32_t tag)
+{
+	uint32_t mask = shard_mask(s);
+	uint64_t word;
+
+	for (uint32_t i = tag & mask; (word = slot_load(&s->slots[i])); i = (i + 1) & mask) {
+		if (slot_tag(word) != tag)
+			continue;
+		__builtin_prefetch((const uint8_t *)pool_at(&s->pool, slot_ref(word)));
+		__builtin_prefetch((const uint8_t *)pool_at(&s->pool, slot_ref(word)) + 64);
+		return;
+	}
+}
+
+static void shard_slot_insert(slot *slots, uint32_t mask, uint64_t word)
+{
+	uint32_t i = slot_tag(word) & mask;
+
+	while (slot_load(&slots[i]))
 		i = (i + 1) & mask;
-	slots[i] = (struct slot){ .tag = tag, .ref = ref };
+	slot_store(&slots[i], word);
 }
 
 /* Empties a slot and moves later ones of the run back, so that no run is broken. */
 static void shard_slot_remove(struct shard *s, uint32_t tag, pool_ref ref)
 {
-	uint32_t hole = tag & s->slot_mask, i;
+	uint32_t mask = shard_mask(s), hole = tag & mask, i;
+	uint64_t word;
 
-	while (s->slots[hole].ref != ref)
-		hole = (hole + 1) & s->slot_mask;
-	for (i = (hole + 1) & s->slot_mask; s->slots[i].ref; i = (i + 1) & s->slot_mask) {
-		uint32_t home = s->slots[i].tag & s->slot_mask;
+	while (slot_ref(slot_load(&s->slots[hole])) != ref)
+		hole = (hole + 1) & mask;
+	for (i = (hole + 1) & mask; (word = slot_load(&s->slots[i])); i = (i + 1) & mask) {
+		uint32_t home = slot_tag(word) & mask;
 
-		if (((i - home) & s->slot_mask) >= ((i - hole) & s->slot_mask)) {
-			s->slots[hole] = s->slots[i];
+		if (((i - home) & mask) >= ((i - hole) & mask)) {
+			slot_store(&s->slots[hole], word);
 			hole = i;
 		}
 	}
-	s->slots[hole].ref = 0;
+	slot_store(&s->slots[hole], 0);
 }
 
 static size_t shard_slots_octets(const struct shard *s)
 {
-	return ((size_t)s->slot_mask + 1) * sizeof *s->slots;
+	return ((size_t)shard_mask(s) + 1) * sizeof *s->slots;
 }
 
 /* The pool may grow into what the slots leave of the budget. */
@@ -105,26 +155,38 @@ static void shard_set_limit(struct shard *s)
 	pool_limit(&s->pool, s->budget - shard_slots_octets(s));
 }
 
-/* Doubles the table at three quarters full, if the budget allows.  False: it is full to the last
- * eighth and an entry has to go first. */
-static bool shard_make_slot(struct shard *s)
+/* Doubles the table where it stands. */
+static bool shard_double_slots(struct shard *s)
 {
-	uint32_t     size = s->slot_mask + 1, mask = size * 2 - 1;
-	struct slot *slots;
+	size_t    octets = shard_slots_octets(s);
+	uint32_t  size = shard_mask(s) + 1, mask = size * 2 - 1;
+	uint64_t *old;
 
-	if (s->count < size / 4 * 3)
-		return true;
-	if (pool_touched(&s->pool) + 2 * shard_slots_octets(s) > s->budget ||
-	    !(slots = calloc((size_t)mask + 1, sizeof *slots)))
-		return s->count < size / 8 * 7;
+	if (pool_touched(&s->pool) + 2 * octets > s->budget || 2 * octets > s->slots_reserved)
+		return false;
+	old = malloc(octets);
+	if (!old)
+		return false;
+	for (uint32_t i = 0; i < size; i++) {
+		old[i] = slot_load(&s->slots[i]);
+		slot_store(&s->slots[i], 0);
+	}
 	for (uint32_t i = 0; i < size; i++)
-		if (s->slots[i].ref)
-			shard_slot_insert(slots, mask, s->slots[i].tag, s->slots[i].ref);
-	free(s->slots);
-	s->slots = slots;
-	s->slot_mask = mask;
+		if (old[i])
+			shard_slot_insert(s->slots, mask, old[i]);
+	free(old);
+	atomic_store_explicit(&s->slot_mask, mask, memory_order_relaxed);
 	shard_set_limit(s);
 	return true;
+}
+
+/* The table grows at three quarters full, if the budget allows.  False: it is full to the last eighth and an
+ * entry has to go first. */
+static bool shard_make_slot(struct shard *s)
+{
+	uint32_t size = shard_mask(s) + 1;
+
+	return s->count < size / 4 * 3 || shard_double_slots(s) || s->count < size / 8 * 7;
 }
 
 /* ---- the queues ---- */
@@ -325,7 +387,7 @@ struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t
 		memcpy(shard_ttl_at(e), a->ttl_at, a->ttl_count * sizeof(uint16_t));
 	if (a->body_len)
 		memcpy(shard_ttl_at(e) + a->ttl_count, a->body, a->body_len);
-	shard_slot_insert(s->slots, s->slot_mask, tag, ref);
+	shard_slot_insert(s->slots, shard_mask(s), (uint64_t)tag << 32 | ref);
 	shard_enqueue(s, e);
 	s->count++;
 	return e;
@@ -356,18 +418,33 @@ size_t shard_octets(const struct shard *s)
 	return pool_touched(&s->pool) + shard_slots_octets(s);
 }
 
+/* Address space for as many slots as the smallest entries could want; it becomes memory when it is used. */
+static int shard_reserve_slots(struct shard *s)
+{
+	size_t octets = SLOTS_FIRST * sizeof *s->slots;
+	void  *region;
+
+	while (octets / sizeof *s->slots < s->budget / ENTRY_SMALLEST)
+		octets *= 2;
+	region = mmap(NULL, octets, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (region == MAP_FAILED)
+		return -ENOMEM;
+	s->slots = region;
+	s->slots_reserved = octets;
+	atomic_init(&s->slot_mask, SLOTS_FIRST - 1);
+	return 0;
+}
+
 int shard_init(struct shard *s, size_t budget)
 {
 	pthread_rwlockattr_t attr;
 
 	memset(s, 0, sizeof *s);
 	s->budget = budget;
-	s->slots = calloc(SLOTS_FIRST, sizeof *s->slots);
-	if (!s->slots)
+	if (shard_reserve_slots(s) < 0)
 		return -ENOMEM;
-	s->slot_mask = SLOTS_FIRST - 1;
 	if (pool_init(&s->pool, budget) < 0) {
-		free(s->slots);
+		munmap((void *)s->slots, s->slots_reserved);
 		s->slots = NULL;
 		return -ENOMEM;
 	}
@@ -385,6 +462,6 @@ void shard_done(struct shard *s)
 	if (!s->slots)
 		return;
 	pool_done(&s->pool);
-	free(s->slots);
+	munmap((void *)s->slots, s->slots_reserved);
 	pthread_rwlock_destroy(&s->lock);
 }

@@ -44,15 +44,15 @@ struct sieve {
 	uint64_t entries, octets;
 };
 
-struct slot {
-	uint32_t tag;
-	pool_ref ref;			/* 0: empty */
-};
+/* Tag above, ref below; 0: empty.  One word, in a region that stays where it is, so that shard_prefetch() may
+ * look without the lock: what it sees may be wrong, but never out of bounds. */
+typedef _Atomic uint64_t slot;
 
 struct shard {
 	pthread_rwlock_t lock;
-	struct slot     *slots;		/* linear probing, a power of two */
-	uint32_t         slot_mask;
+	slot            *slots;		/* linear probing; the region is as large as the budget can need */
+	size_t           slots_reserved;	/* octets */
+	_Atomic uint32_t slot_mask;	/* slots in use - 1; a power of two - 1 */
 	uint32_t         count;
 	struct pool      pool;
 	struct sieve     queue[QUEUES];
@@ -68,6 +68,9 @@ bool          shard_is_fresh(const struct entry *e, uint32_t now);
 struct entry *shard_find(const struct shard *s, const struct cache_key *key, uint32_t tag);
 void          shard_answer(const struct entry *e, struct dns_answer *out);	/* borrows from e */
 void          shard_touch(struct entry *e);
+/* Without the lock, and only hints: the place in the table, and then the entry that it names. */
+void          shard_prefetch_slot(const struct shard *s, uint32_t tag);
+void          shard_prefetch_entry(const struct shard *s, uint32_t tag);
 
 /* A new entry for key with room for a, in place of an old one; NULL when no room could be made. */
 struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t tag,

@@ -76,11 +76,12 @@ static void build_store(void *at, size_t size, int64_t number)
 	uint64_t u64 = (uint64_t)number;
 
 	assert(size == sizeof u16 || size == sizeof u32 || size == sizeof u64);
-	memcpy(at,
-	       size == sizeof u16   ? (void *)&u16
-	       : size == sizeof u32 ? (void *)&u32
-				    : (void *)&u64,
-	       size);
+	if (size == sizeof u16)
+		memcpy(at, &u16, size);
+	else if (size == sizeof u32)
+		memcpy(at, &u32, size);
+	else
+		memcpy(at, &u64, size);
 }
 
 static void build_single(struct build *b, const struct conf_option *o, const struct conf_setting *s)

@@ -32,10 +32,10 @@ struct conf {
 	char           *control_socket;		/* NULL: none */
 	enum log_level  log_level;
 
-	struct upstream_conf *upstreams;	/* each URL once; those of forward first, in order */
+	struct upstream_conf *upstreams;	/* each URL once, those of forward first */
 	size_t                upstream_count;
 	bool                  from_resolv;	/* forward came from a resolv.conf */
-	char                 *resolv_file;	/* the file to watch, or NULL when forward is configured */
+	char                 *resolv_file;	/* the file to watch; NULL when forward is set */
 
 	struct upstream_times times;		/* max_flights is the process's; workers divide */
 	struct cache_conf     cache;

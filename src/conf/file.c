@@ -46,7 +46,8 @@ static int file_fill(int fd, size_t max, char **text, size_t *len)
 
 int conf_file_read(const char *path, size_t max, enum conf_file_kind kind, char **text, size_t *len)
 {
-	int         fd = open(path, O_RDONLY | O_CLOEXEC | (kind == CONF_FILE_REGULAR ? O_NONBLOCK : 0));
+	int         flags = O_RDONLY | O_CLOEXEC | (kind == CONF_FILE_REGULAR ? O_NONBLOCK : 0);
+	int         fd = open(path, flags);
 	struct stat st;
 	char       *buf = NULL;
 	size_t      n = 0;

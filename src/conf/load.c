@@ -33,7 +33,8 @@ static void load_file(struct conf_settings *settings, struct conf_report *report
 	if (report->no_memory)
 		return;
 	if (err == -EFBIG)
-		conf_report_add(report, CONF_MISTAKE, &at, "larger than %d octets", LOAD_OCTETS_MAX);
+		conf_report_add(report, CONF_MISTAKE, &at, "larger than %d octets",
+				LOAD_OCTETS_MAX);
 	else if (err < 0)
 		conf_report_add(report, CONF_MISTAKE, &at, "%s", strerror(-err));
 	else
@@ -109,7 +110,8 @@ static void load_args_option(struct load_args *l, const char *option, const char
 		l->column += strlen(option) + 3 + (l->column != 0);
 		texts[i].text = (char *)(uintptr_t)values[i];	/* borrowed, only read */
 		texts[i].len = strlen(values[i]);
-		texts[i].at = (struct conf_mark){ l->source, 1, (uint32_t)l->column + 1, (uint32_t)width };
+		texts[i].at = (struct conf_mark){ l->source, 1, (uint32_t)l->column + 1,
+						  (uint32_t)width };
 		l->pos += (size_t)sprintf(line + l->pos, "%s", values[i]);
 		l->column += width;
 	}
@@ -125,12 +127,14 @@ static void load_args(struct conf_settings *settings, struct conf_report *report
 	struct load_args   l = { .settings = settings, .report = report };
 	const char *const *listen = (const char *const *)a->listen;
 	const char *const *forward = (const char *const *)a->forward;
-	size_t             room = 1 + load_args_length("listen", listen, a->listen_count) +
-	              load_args_length("forward", forward, a->forward_count) +
-	              load_args_length("control-socket", &a->control_socket, a->control_socket != NULL) +
-	              load_args_length("threads", &a->threads, a->threads != NULL);
-	char *line = calloc(1, room);
+	char              *line;
+	size_t             room =
+		1 + load_args_length("listen", listen, a->listen_count) +
+		load_args_length("forward", forward, a->forward_count) +
+		load_args_length("control-socket", &a->control_socket, a->control_socket != NULL) +
+		load_args_length("threads", &a->threads, a->threads != NULL);
 
+	line = calloc(1, room);
 	if (!line) {
 		report->no_memory = true;
 		return;

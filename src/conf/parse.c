@@ -49,8 +49,9 @@ static bool parse_expect(struct parser *p, const char *what, yaml_event_type_t t
 	if (p->e.event.type == YAML_ALIAS_EVENT || p->e.event.type == YAML_NO_EVENT)
 		return false;	/* has been told */
 	if (conf_events_is_empty(&p->e))
-		PARSE_MISTAKE(p, &key->at, "\"%s\" has no value; leave the line out for the default",
-		              conf_clip(what, clip));
+		PARSE_MISTAKE(p, &key->at,
+			      "\"%s\" has no value; leave the line out for the default",
+			      conf_clip(what, clip));
 	else
 		PARSE_MISTAKE(p, &at, "\"%s\" takes %s, not %s", conf_clip(what, clip), words[type],
 		              conf_events_kind(&p->e));
@@ -92,12 +93,13 @@ static void parse_list(struct parser *p, const struct conf_option *o, const char
 
 		if (++n > max) {
 			if (n == max + 1)
-				PARSE_MISTAKE(p, &at, "\"%s\" has more than %lld elements", conf_clip(what, clip),
-				              (long long)max);
+				PARSE_MISTAKE(p, &at, "\"%s\" has more than %lld elements",
+					      conf_clip(what, clip), (long long)max);
 			s->bad = true;
 			conf_events_skip(&p->e);
 		} else if (conf_events_is_empty(&p->e)) {
-			PARSE_MISTAKE(p, &at, "an element of \"%s\" is empty", conf_clip(what, clip));
+			PARSE_MISTAKE(p, &at, "an element of \"%s\" is empty",
+				      conf_clip(what, clip));
 			s->bad = true;
 		} else if (parse_expect(p, what, YAML_SCALAR_EVENT, &s->key)) {
 			parse_value(p, o, s);
@@ -130,15 +132,18 @@ static bool parse_check_key(struct parser *p, const struct conf_option *o,
 	struct dns_name name;
 
 	conf_clip(key->text, clip);
-	if (o->type == CONF_UPSTREAMS && (strlen(key->text) != key->len || !conf_url_is_name(key->text)))
+	if (o->type == CONF_UPSTREAMS &&
+	    (strlen(key->text) != key->len || !conf_url_is_name(key->text)))
 		PARSE_MISTAKE(p, &key->at,
-		              "\"%s\" cannot name an upstream: a letter, then letters, digits, - and _, at most 63",
-		              clip);
+			      "\"%s\" cannot name an upstream: a letter, then letters, digits, - "
+			      "and _, at most 63",
+			      clip);
 	else if (o->type == CONF_ROUTES &&
 	         (strlen(key->text) != key->len || dns_name_from_text(key->text, &name) < 0))
 		PARSE_MISTAKE(p, &key->at, "\"%s\" is not a domain name", clip);
 	else if (o->type == CONF_ROUTES && name.len == 1)
-		PARSE_MISTAKE(p, &key->at, "\"%s\" is every name, which is what \"forward\" is for", clip);
+		PARSE_MISTAKE(p, &key->at, "\"%s\" is every name, which is what \"forward\" is for",
+			      clip);
 	else
 		return true;
 	return false;
@@ -163,7 +168,8 @@ static struct conf_setting *parse_entry_find(struct parser *p, const struct conf
 		return NULL;
 	}
 	if (!s && g->entry_count == (size_t)o->max) {
-		PARSE_MISTAKE(p, &key->at, "\"%s\" has more than %lld entries", o->name, (long long)o->max);
+		PARSE_MISTAKE(p, &key->at, "\"%s\" has more than %lld entries", o->name,
+			      (long long)o->max);
 		conf_events_end(&p->e);
 		return NULL;
 	}
@@ -196,7 +202,8 @@ static void parse_upstream(struct parser *p, struct conf_setting *s)
 	parse_section(p, "upstreams.*.");
 	p->entry = NULL;
 	if (!s->count && !s->bad && !p->e.ended)
-		PARSE_MISTAKE(p, &s->key.at, "upstream \"%s\" lacks its \"url\"", conf_clip(s->key.text, clip));
+		PARSE_MISTAKE(p, &s->key.at, "upstream \"%s\" lacks its \"url\"",
+			      conf_clip(s->key.text, clip));
 	s->bad |= !s->count;
 }
 
@@ -222,7 +229,8 @@ static bool parse_key(struct parser *p, struct conf_text *key)
 
 static void parse_entries(struct parser *p, const struct conf_option *o, struct conf_group *g)
 {
-	if (conf_events_is_empty(&p->e) || !parse_expect(p, o->name, YAML_MAPPING_START_EVENT, &g->own.key))
+	if (conf_events_is_empty(&p->e) ||
+	    !parse_expect(p, o->name, YAML_MAPPING_START_EVENT, &g->own.key))
 		return;
 	while (conf_events_element(&p->e)) {
 		struct conf_text     key;
@@ -244,7 +252,8 @@ static void parse_entries(struct parser *p, const struct conf_option *o, struct 
 
 /* ---- sections and their options ---- */
 
-/* The right word in the wrong place ("size" at the top, or "cache.size") is told where it belongs. */
+/* The right word in the wrong place ("size" at the top, or "cache.size") is told where it
+ * belongs. */
 static void parse_misplaced_hint(const char *key, char hint[SUGGEST_TEXT_MAX])
 {
 	for (size_t i = 0; i < conf_option_count; i++) {
@@ -255,21 +264,24 @@ static void parse_misplaced_hint(const char *key, char hint[SUGGEST_TEXT_MAX])
 		if (last == name)
 			snprintf(hint, SUGGEST_TEXT_MAX, " (it belongs to the top of the file)");
 		else
-			snprintf(hint, SUGGEST_TEXT_MAX, " (did you mean \"%s\" in \"%.*s\"?)", last,
-			         (int)(last - name - 1), name);
+			snprintf(hint, SUGGEST_TEXT_MAX, " (did you mean \"%s\" in \"%.*s\"?)",
+				 last, (int)(last - name - 1), name);
 		return;
 	}
 }
 
 static void parse_unknown_key(struct parser *p, const char *prefix, const struct conf_text *key)
 {
-	char           clip[CONF_CLIP_MAX], section[CONF_CLIP_MAX + 16] = "", hint[SUGGEST_TEXT_MAX];
+	char           clip[CONF_CLIP_MAX], hint[SUGGEST_TEXT_MAX];
+	char           section[CONF_CLIP_MAX + 16] = "";
 	struct suggest s;
 
 	if (p->entry)
-		snprintf(section, sizeof section, " in \"%s\"", conf_clip(p->entry->key.text, clip));
+		snprintf(section, sizeof section, " in \"%s\"",
+			 conf_clip(p->entry->key.text, clip));
 	else if (*prefix)
-		snprintf(section, sizeof section, " in \"%.*s\"", (int)strcspn(prefix, "."), prefix);
+		snprintf(section, sizeof section, " in \"%.*s\"", (int)strcspn(prefix, "."),
+			 prefix);
 	suggest_init(&s, key->text);
 	for (size_t i = 0; i < conf_option_count; i++)
 		if (conf_option_is_in(&conf_options[i], prefix))
@@ -277,7 +289,8 @@ static void parse_unknown_key(struct parser *p, const char *prefix, const struct
 	suggest_text(&s, hint);
 	if (!s.best)
 		parse_misplaced_hint(key->text, hint);
-	PARSE_MISTAKE(p, &key->at, "unknown key \"%s\"%s%s", conf_clip(key->text, clip), section, hint);
+	PARSE_MISTAKE(p, &key->at, "unknown key \"%s\"%s%s", conf_clip(key->text, clip), section,
+		      hint);
 }
 
 static void parse_option(struct parser *p, const struct conf_option *o, struct conf_text *key)
@@ -286,7 +299,8 @@ static void parse_option(struct parser *p, const struct conf_option *o, struct c
 	struct conf_setting *s = &g->own;
 
 	if (s->key.text && s->key.at.source == p->e.source) {
-		PARSE_MISTAKE(p, &key->at, "\"%s\" is given twice, first in line %u", o->name, s->key.at.line);
+		PARSE_MISTAKE(p, &key->at, "\"%s\" is given twice, first in line %u", o->name,
+			      s->key.at.line);
 		conf_events_skip(&p->e);
 		return;
 	}
@@ -297,7 +311,8 @@ static void parse_option(struct parser *p, const struct conf_option *o, struct c
 		char prefix[32];
 
 		snprintf(prefix, sizeof prefix, "%s.", o->name);
-		if (!conf_events_is_empty(&p->e) && parse_expect(p, o->name, YAML_MAPPING_START_EVENT, &s->key))
+		if (!conf_events_is_empty(&p->e) &&
+		    parse_expect(p, o->name, YAML_MAPPING_START_EVENT, &s->key))
 			parse_section(p, prefix);
 	} else if (o->type == CONF_PINS) {
 		PARSE_MISTAKE(p, &s->key.at, "\"pins\" are not built yet");
@@ -383,7 +398,8 @@ void conf_parse_args(struct conf_settings *settings, struct conf_report *report,
 
 	conf_setting_clear(s);
 	for (size_t i = 0; i < count; i++)
-		if (conf_value_read(&conf_options[index], texts[i].text, texts[i].len, &ignored, why) < 0) {
+		if (conf_value_read(&conf_options[index], texts[i].text, texts[i].len, &ignored,
+				    why) < 0) {
 			conf_report_add(report, CONF_MISTAKE, &texts[i].at, "%s", why);
 			s->bad = true;
 		} else if (conf_setting_add(s, texts[i].text, texts[i].len, &texts[i].at) < 0) {

@@ -95,10 +95,15 @@ void conf_report_add(struct conf_report *r, enum conf_weight weight, const struc
 
 size_t conf_char(const char *p, size_t left, uint32_t *code)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };	/* shorter forms exist below */
+	/* By the number of octets: the least code point that needs so many. */
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	const uint8_t        *u = (const uint8_t *)p;
-	size_t n = u[0] < 0x80 ? 1 : u[0] < 0xc0 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : u[0] < 0xf8 ? 4 : 0;
-	uint32_t v = n == 1 ? u[0] : u[0] & (0x7fu >> n);
+	size_t                n = 1;
+	uint32_t              v;
+
+	if (u[0] >= 0x80)
+		n = u[0] < 0xc0 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : u[0] < 0xf8 ? 4 : 0;
+	v = n == 1 ? u[0] : u[0] & (0x7fu >> n);
 
 	*code = CONF_CHAR_BAD;
 	if (!n || n > left)
@@ -124,7 +129,7 @@ static size_t report_char(const char *p, size_t left, bool *printable)
 	return n;
 }
 
-/* Octets of the line break at p, or 0.  The same breaks as in libyaml: CR LF, CR, LF, NEL, LS, PS. */
+/* Octets of the line break at p, or 0.  As in libyaml: CR LF, CR, LF, NEL, LS, PS. */
 static size_t report_break(const char *p, size_t left)
 {
 	if (*p == '\n')
@@ -197,7 +202,8 @@ static void report_put(FILE *f, const char *text, size_t len)
 static void report_show(FILE *f, const struct conf_source *s, const struct conf_mark *at)
 {
 	const char *p = conf_line_start(s->text, s->len, at->line), *end = s->text + s->len;
-	uint32_t    skip = at->column > REPORT_SHOWN_MAX - 20 ? at->column - REPORT_BEFORE : 0, shown = 0;
+	bool        is_long = at->column > REPORT_SHOWN_MAX - 20;
+	uint32_t    skip = is_long ? at->column - REPORT_BEFORE : 0, shown = 0;
 	const char *cut = skip ? "..." : "";
 	char        under[2 * REPORT_SHOWN_MAX];
 	size_t      n = 0;
@@ -209,11 +215,12 @@ static void report_show(FILE *f, const struct conf_source *s, const struct conf_
 		fprintf(f, "%5u | %s", at->line, cut);
 	for (uint32_t i = 0; i < skip && p < end && !report_break(p, (size_t)(end - p)); i++)
 		p += report_char(p, (size_t)(end - p), &printable);
-	for (; shown < REPORT_SHOWN_MAX && p < end && !report_break(p, (size_t)(end - p)); shown++) {
+	for (; shown < REPORT_SHOWN_MAX && p < end && !report_break(p, (size_t)(end - p));
+	     shown++) {
 		size_t octets = report_char(p, (size_t)(end - p), &printable);
 
 		report_put(f, p, octets);
-		if (skip + shown + 1 < at->column)	/* a tab moves the marker as it moved the text */
+		if (skip + shown + 1 < at->column) /* a tab moves the marker as it moved the text */
 			under[n++] = *p == '\t' ? '\t' : ' ';
 		p += octets;
 	}

@@ -16,7 +16,7 @@ enum conf_source_kind { CONF_SOURCE_DEFAULT, CONF_SOURCE_FILE, CONF_SOURCE_ARGS 
 struct conf_source {
 	enum conf_source_kind kind;
 	char  *name;
-	char  *text;		/* ended by NUL; NULL when it could not be read, or is no longer needed */
+	char  *text;		/* ended by NUL; NULL: not read, or no longer needed */
 	size_t len;
 };
 
@@ -58,7 +58,7 @@ void conf_report_add(struct conf_report *r, enum conf_weight weight, const struc
 /* The whole report as heap text; NULL when there is nothing to say or no memory. */
 char *conf_report_text(struct conf_report *r);
 
-/* The octet where a line (from 1) begins as libyaml counts lines; the text's end beyond the last. */
+/* The octet where a line (from 1) begins, as libyaml counts; beyond the last the text's end. */
 const char *conf_line_start(const char *text, size_t len, uint32_t line);
 /* The place of an octet. */
 void        conf_mark_at_octet(const char *text, size_t len, size_t octet, struct conf_mark *at);

@@ -110,7 +110,8 @@ static void resolv_line(const char *line, size_t len, const struct conf_own *own
 	memcpy(word, line + start, n);
 	word[n] = '\0';
 	if (addr_parse(word, RESOLV_PORT, &a) < 0 || addr_port(&a) != RESOLV_PORT) {
-		conf_report_add(report, CONF_WARNING, at, "\"%s\" is not an address; left out", word);
+		conf_report_add(report, CONF_WARNING, at, "\"%s\" is not an address; left out",
+				word);
 		return;
 	}
 	if (addr_is_wildcard(&a) || resolv_is_stub(&a) || conf_own_has(own, &a))
@@ -128,15 +129,17 @@ size_t conf_resolv_read(const char *file, const struct conf_own *own, struct con
 {
 	size_t           len = 0, count = 0;
 	char            *text = NULL;
-	int              err = conf_file_read(file, RESOLV_OCTETS_MAX, CONF_FILE_REGULAR, &text, &len);
 	struct conf_mark at = { 0 };
+	int              err;
 
+	err = conf_file_read(file, RESOLV_OCTETS_MAX, CONF_FILE_REGULAR, &text, &len);
 	at.source = conf_report_source(report, CONF_SOURCE_FILE, file, text, len);
 	report->no_memory |= err == -ENOMEM;
 	if (report->no_memory)
 		return 0;
 	if (err < 0)
-		conf_report_add(report, CONF_WARNING, &at, "%s; there are no upstreams", strerror(-err));
+		conf_report_add(report, CONF_WARNING, &at, "%s; there are no upstreams",
+				strerror(-err));
 	for (const char *p = text; p && p < text + len;) {
 		const char *end = memchr(p, '\n', (size_t)(text + len - p));
 
@@ -148,6 +151,7 @@ size_t conf_resolv_read(const char *file, const struct conf_own *own, struct con
 	}
 	at.line = 0;
 	if (!count && !err)
-		conf_report_add(report, CONF_WARNING, &at, "no name server to use; there are no upstreams");
+		conf_report_add(report, CONF_WARNING, &at,
+				"no name server to use; there are no upstreams");
 	return count;
 }

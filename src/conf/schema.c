@@ -17,7 +17,9 @@
 #define SCHEMA_V4        "[0-9]{1,3}(\\.[0-9]{1,3}){3}"
 #define SCHEMA_V6        "[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
 #define SCHEMA_SCOPE     "(%[^\\]\\s/]+)?"
-#define SCHEMA_ADDR      "(" SCHEMA_V4 "(:[0-9]+)?|" SCHEMA_V6 SCHEMA_SCOPE "|\\[" SCHEMA_V6 SCHEMA_SCOPE "\\](:[0-9]+)?)"
+#define SCHEMA_ADDR                                                                                \
+	"(" SCHEMA_V4 "(:[0-9]+)?|" SCHEMA_V6 SCHEMA_SCOPE "|\\[" SCHEMA_V6 SCHEMA_SCOPE           \
+	"\\](:[0-9]+)?)"
 #define SCHEMA_PREFIX    "^(" SCHEMA_V4 "|" SCHEMA_V6 ")(/[0-9]{1,3})?$"
 #define SCHEMA_URL       "((udp|tcp)://)?" SCHEMA_ADDR
 #define SCHEMA_NAME      "[A-Za-z][A-Za-z0-9_-]{0,62}"
@@ -81,7 +83,9 @@ static json_t *schema_text(struct schema *s, const struct conf_option *o)
 {
 	json_t *t = json_object();
 
-	schema_set(s, t, "type", o->type == CONF_PATH ? json_string("string") : json_pack("[s, s]", "string", "number"));
+	schema_set(s, t, "type",
+		   o->type == CONF_PATH ? json_string("string")
+					: json_pack("[s, s]", "string", "number"));
 	schema_set(s, t, "minLength", json_integer(o->min));
 	schema_set(s, t, "maxLength", json_integer(o->max));
 	return t;
@@ -92,8 +96,10 @@ static json_t *schema_bool(struct schema *s, const struct conf_option *o)
 {
 	json_t *b = json_object();
 
-	schema_set(s, b, "enum", o->size ? json_pack("[b, b, s, s, s, s, s, s]", 0, 1, "no", "yes", "off", "on", "false", "true")
-	                                 : json_pack("[b, s, s, s]", 0, "no", "off", "false"));
+	schema_set(s, b, "enum",
+		   o->size ? json_pack("[b, b, s, s, s, s, s, s]", 0, 1, "no", "yes", "off", "on",
+				       "false", "true")
+			   : json_pack("[b, s, s, s]", 0, "no", "off", "false"));
 	return b;
 }
 
@@ -230,12 +236,16 @@ int conf_schema(FILE *out)
 	json_t       *root = json_object(), *section = schema_section(&s, "");
 	int           err = -ENOMEM;
 
-	schema_set(&s, root, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
+	schema_set(&s, root, "$schema",
+		   json_string("https://json-schema.org/draft/2020-12/schema"));
 	schema_set(&s, root, "title", json_string("larder.yaml"));
-	schema_set(&s, root, "description", json_string("Configuration of larderd, a caching DNS stub resolver."));
+	schema_set(&s, root, "description",
+		   json_string("Configuration of larderd, a caching DNS stub resolver."));
 	s.failed |= json_object_update(root, section) < 0;
 	if (!s.failed)
-		err = json_dumpf(root, out, JSON_INDENT(2)) < 0 || fputc('\n', out) < 0 || fflush(out) ? -EIO : 0;
+		err = json_dumpf(root, out, JSON_INDENT(2)) < 0 ? -EIO : 0;
+	if (!err && (fputc('\n', out) < 0 || fflush(out)))
+		err = -EIO;
 	json_decref(section);
 	json_decref(root);
 	return err;

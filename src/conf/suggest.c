@@ -38,7 +38,8 @@ unsigned suggest_distance(const char *a, const char *b)
 		for (size_t j = 1; j <= b_len; j++) {
 			unsigned same = suggest_fold(a[i - 1]) == suggest_fold(b[j - 1]);
 
-			now[j] = suggest_min(suggest_min(above[j], now[j - 1]) + 1, above[j - 1] + !same);
+			now[j] = suggest_min(suggest_min(above[j], now[j - 1]) + 1,
+					     above[j - 1] + !same);
 			if (i > 1 && j > 1 && suggest_fold(a[i - 1]) == suggest_fold(b[j - 2]) &&
 			    suggest_fold(a[i - 2]) == suggest_fold(b[j - 1]))
 				now[j] = suggest_min(now[j], above2[j - 2] + 1);

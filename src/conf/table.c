@@ -49,7 +49,7 @@ const struct conf_option conf_options[] = {
 	  "Least important lines that are logged." },
 
 	{ "tcp", CONF_SECTION, 0, 0, NULL, NOWHERE, "Clients over TCP." },
-	{ "tcp.idle", CONF_MS, 100, 10 * MINUTE * SECOND, "10s", FIELD(tcp_idle_ms),
+	{ "tcp.idle", CONF_MS, 100, 600 * SECOND, "10s", FIELD(tcp_idle_ms),
 	  "A connection without a query is closed after this time." },
 	{ "tcp.clients", CONF_NUMBER, 1, 65536, "1024", FIELD(tcp_clients),
 	  "Connections of all clients together." },
@@ -67,7 +67,8 @@ const struct conf_option conf_options[] = {
 	  "Longer TTLs are cut to this." },
 	{ "cache.negative-ttl", CONF_SECONDS, 0, 3 * HOUR, "15m", FIELD(cache_times.negative_max_s),
 	  "Ceiling for negative answers." },
-	{ "cache.failure-ttl", CONF_SECONDS, 1, 5 * MINUTE, "5s", FIELD(cache_times.failure_first_s),
+	{ "cache.failure-ttl", CONF_SECONDS, 1, 5 * MINUTE, "5s",
+	  FIELD(cache_times.failure_first_s),
 	  "A failure is remembered for this time at first, then doubling." },
 	{ "cache.failure-ttl-max", CONF_SECONDS, 1, 5 * MINUTE, "1m",
 	  FIELD(cache_times.failure_max_s), "The doubling ends here; not below failure-ttl." },
@@ -88,7 +89,7 @@ const struct conf_option conf_options[] = {
 	{ "upstreams.*.pins", CONF_PINS, 0, 0, NULL, NOWHERE,
 	  "Hashes of the keys that the upstream may have." },
 	{ "routes", CONF_ROUTES, 0, 4096, NULL, FIELD(policy.routes),
-	  "Names at or below a suffix go to these upstreams and no others; the longest suffix wins." },
+	  "Names at or below a suffix go to these upstreams and no others; the longest wins." },
 };
 const size_t conf_option_count = sizeof conf_options / sizeof *conf_options;
 

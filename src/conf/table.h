@@ -38,7 +38,7 @@ struct conf_option {
 	const char    *name;		/* whole: "cache.size" */
 	enum conf_type type;
 	int64_t        min, max;	/* in the unit that is kept */
-	const char    *fallback;	/* default as text, elements parted by a space; NULL: none */
+	const char    *fallback;	/* default as text, elements parted by a space; or NULL */
 	size_t         offset, size;	/* where in struct conf; size 0: nowhere, which means that
 					 * nothing but the default is built yet */
 	const char    *about;		/* one line for the schema */

@@ -11,6 +11,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,21 @@ static const struct url_scheme {
 };
 #define URL_SCHEME_COUNT (sizeof url_schemes / sizeof *url_schemes)
 
+int conf_why(char why[CONF_WHY_MAX], const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(why, CONF_WHY_MAX, format, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+static bool url_is_digits(const char *text)
+{
+	return *text && !text[strspn(text, "0123456789")];
+}
+
 static const struct url_scheme *url_scheme_find(const char *text, size_t len)
 {
 	for (size_t i = 0; i < URL_SCHEME_COUNT; i++)
@@ -50,9 +66,8 @@ static int url_unknown_scheme(const char *text, size_t len, char why[CONF_WHY_MA
 	for (size_t i = 0; i < URL_SCHEME_COUNT; i++)
 		suggest_offer(&s, url_schemes[i].name);
 	suggest_text(&s, hint);
-	snprintf(why, CONF_WHY_MAX, "unknown scheme \"%s://\"%s%s", word, hint,
-	         *hint ? "" : "; larder knows udp:// and tcp://");
-	return -EINVAL;
+	return conf_why(why, "unknown scheme \"%s://\"%s%s", word, hint,
+			*hint ? "" : "; larder knows udp:// and tcp://");
 }
 
 /* Could this be the name of a host?  An optional port is left aside. */
@@ -76,39 +91,44 @@ static bool url_is_host_name(const char *text)
 	       !strchr(text + n + (text[n] == ':'), ':') && dns_name_from_text(host, &name) == 0;
 }
 
+/* Is it an address and a colon, so that only the port can be wrong? */
+static bool url_has_good_host(const char *text)
+{
+	size_t      n = strcspn(text, *text == '[' ? "]" : ":");
+	char        host[ADDR_TEXT_MAX];
+	struct addr a;
+
+	n += *text == '[' && text[n];
+	if (n >= sizeof host || text[n] != ':')
+		return false;
+	memcpy(host, text, n);
+	host[n] = '\0';
+	return addr_parse(host, URL_DNS_PORT, &a) == 0;
+}
+
 /* The text after the scheme is no address: find the likeliest reason. */
 static int url_bad_address(const char *text, char why[CONF_WHY_MAX])
 {
-	char        clip[CONF_CLIP_MAX], eth[32];
-	const char *percent = strchr(text, '%'), *at = strchr(text, '@'), *slash = strchr(text, '/');
-	struct addr a;
+	const char *percent = strchr(text, '%'), *at = strchr(text, '@');
+	char        clip[CONF_CLIP_MAX];
 
 	conf_clip(text, clip);
-	if (percent) {
-		snprintf(eth, sizeof eth, "%.*s", (int)strcspn(percent + 1, "]:"), percent + 1);
-		snprintf(why, CONF_WHY_MAX, "\"%s\" is not an address; is there an interface \"%s\"?", clip, eth);
-	} else if (at && at[1] && at[1 + strspn(at + 1, "0123456789")] == '\0') {
-		snprintf(why, CONF_WHY_MAX, "\"%s\" is not an address; a port is written :%s", clip, at + 1);
-	} else if (slash) {
-		snprintf(why, CONF_WHY_MAX, "\"%s\" is not an address; a path is for https:// only", clip);
-	} else if (url_is_host_name(text)) {
-		snprintf(why, CONF_WHY_MAX,
-		         "\"%s\" is a host name, which needs \"bootstrap\" servers: not built yet; give its address",
-		         clip);
-	} else {
-		char   host[ADDR_TEXT_MAX];
-		size_t n = strcspn(text, *text == '[' ? "]" : ":");
-
-		n += *text == '[' && text[n];
-		*host = '\0';
-		if (n < sizeof host && text[n] == ':')
-			snprintf(host, sizeof host, "%.*s", (int)n, text);
-		if (*host && addr_parse(host, URL_DNS_PORT, &a) == 0)
-			snprintf(why, CONF_WHY_MAX, "\"%s\": the port must be between 1 and 65535", clip);
-		else
-			snprintf(why, CONF_WHY_MAX, "\"%s\" is not an address " URL_EXAMPLES, clip);
-	}
-	return -EINVAL;
+	if (percent)
+		return conf_why(why, "\"%s\" is not an address; is there an interface \"%.*s\"?",
+				clip, (int)strcspn(percent + 1, "]:"), percent + 1);
+	if (at && url_is_digits(at + 1))
+		return conf_why(why, "\"%s\" is not an address; a port is written :%s", clip,
+				at + 1);
+	if (strchr(text, '/'))
+		return conf_why(why, "\"%s\" is not an address; a path is for https:// only", clip);
+	if (url_is_host_name(text))
+		return conf_why(why,
+				"\"%s\" is a host name, which needs \"bootstrap\" servers: "
+				"not built yet; give its address",
+				clip);
+	if (url_has_good_host(text))
+		return conf_why(why, "\"%s\": the port must be between 1 and 65535", clip);
+	return conf_why(why, "\"%s\" is not an address " URL_EXAMPLES, clip);
 }
 
 static bool url_can_be_asked(const struct addr *a)
@@ -133,24 +153,23 @@ int conf_url_read(const char *text, struct conf_url *out, char why[CONF_WHY_MAX]
 			return url_unknown_scheme(text, (size_t)(colon - text), why);
 		rest = colon + 3;
 	}
-	if (!scheme->built) {
-		snprintf(why, CONF_WHY_MAX, "%s:// is not built yet; use udp:// or tcp://", scheme->name);
-		return -EINVAL;
-	}
+	if (!scheme->built)
+		return conf_why(why, "%s:// is not built yet; use udp:// or tcp://", scheme->name);
 	hash = strchr(rest, '#');
-	if (hash) {
-		if (hash[1] && hash[1 + strspn(hash + 1, "0123456789")] == '\0')
-			snprintf(why, CONF_WHY_MAX, "a port is written :%.8s; \"#\" is for the name of a tls:// or https:// upstream", hash + 1);
-		else
-			snprintf(why, CONF_WHY_MAX, "\"%s\" is a name to authenticate, which only tls:// and https:// can do", conf_clip(hash, clip));
-		return -EINVAL;
-	}
+	if (hash && url_is_digits(hash + 1))
+		return conf_why(why,
+				"a port is written :%s; \"#\" is for the name of a tls:// or "
+				"https:// upstream",
+				conf_clip(hash + 1, clip));
+	if (hash)
+		return conf_why(why,
+				"\"%s\" is a name to authenticate, for tls:// and https:// only",
+				conf_clip(hash, clip));
 	if (addr_parse(rest, URL_DNS_PORT, &out->addr) < 0)
 		return url_bad_address(rest, why);
-	if (!url_can_be_asked(&out->addr)) {
-		snprintf(why, CONF_WHY_MAX, "\"%s\" is not the address of a single host", conf_clip(rest, clip));
-		return -EINVAL;
-	}
+	if (!url_can_be_asked(&out->addr))
+		return conf_why(why, "\"%s\" is not the address of a single host",
+				conf_clip(rest, clip));
 	out->proto = scheme->proto;
 	return 0;
 }

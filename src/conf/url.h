@@ -11,6 +11,9 @@
 #define CONF_WHY_MAX 384	/* a mistake in words */
 #define CONF_URL_MAX (ADDR_TEXT_MAX + 8)
 
+/* Writes why, and gives -EINVAL. */
+int conf_why(char why[CONF_WHY_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 struct conf_url {
 	enum upstream_proto proto;
 	struct addr         addr;

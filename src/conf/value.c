@@ -22,13 +22,16 @@ struct value_unit {
 };
 /* Largest first: a bound is written with the first that divides it. */
 static const struct value_unit value_times[] = {
-	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 }, { NULL, 0 },
+	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 },
+	{ "s", 1000 },     { "ms", 1 },      { NULL, 0 },
 };
 static const struct value_unit value_sizes[] = {
 	{ "G", 1073741824 }, { "M", 1048576 }, { "K", 1024 }, { "B", 1 }, { NULL, 0 },
 };
-#define VALUE_TIME_EXAMPLES "(examples: 500ms, 30s, 5m, 1h, 1d)"
-#define VALUE_SIZE_EXAMPLES "(examples: 512K, 64M, 1G)"
+#define VALUE_TIME_EXAMPLES   "(examples: 500ms, 30s, 5m, 1h, 1d)"
+#define VALUE_SIZE_EXAMPLES   "(examples: 512K, 64M, 1G)"
+#define VALUE_LISTEN_EXAMPLES "(examples: 127.0.0.1, 127.0.0.1:5353, \"::1\", \"[::1]:5353\")"
+#define VALUE_PREFIX_EXAMPLES "(examples: 192.0.2.0/24, 192.0.2.1, \"2001:db8::/32\")"
 
 static const struct value_unit *value_units(enum conf_type type)
 {
@@ -64,9 +67,9 @@ static int value_bounds(const struct conf_option *o, const char *text, int64_t n
 
 	if (number >= o->min && number <= o->max)
 		return 0;
-	snprintf(why, CONF_WHY_MAX, "\"%s\" must be between %s and %s, not %.40s", o->name,
-	         conf_value_format(o->type, o->min, low), conf_value_format(o->type, o->max, high), text);
-	return -EINVAL;
+	return conf_why(why, "\"%s\" must be between %s and %s, not %.40s", o->name,
+			conf_value_format(o->type, o->min, low),
+			conf_value_format(o->type, o->max, high), text);
 }
 
 /* Digits at *text, which moves on past them.  More than fits counts as very much. */
@@ -86,11 +89,10 @@ static int value_number(const struct conf_option *o, const char *text, int64_t *
 	char        clip[CONF_CLIP_MAX];
 
 	*out = value_digits(&p);
-	if (p == text || *p) {
-		snprintf(why, CONF_WHY_MAX, "\"%s\" takes a whole number from %lld to %lld, not \"%s\"", o->name,
-		         (long long)o->min, (long long)o->max, conf_clip(text, clip));
-		return -EINVAL;
-	}
+	if (p == text || *p)
+		return conf_why(why, "\"%s\" takes a whole number from %lld to %lld, not \"%s\"",
+				o->name, (long long)o->min, (long long)o->max,
+				conf_clip(text, clip));
 	return value_bounds(o, text, *out, why);
 }
 
@@ -100,39 +102,31 @@ static int value_with_unit(const struct conf_option *o, const char *text, int64_
 {
 	const struct value_unit *units = value_units(o->type), *u = units;
 	bool                     time = units == value_times;
-	const char              *p = text, *examples = time ? VALUE_TIME_EXAMPLES : VALUE_SIZE_EXAMPLES;
+	const char              *examples = time ? VALUE_TIME_EXAMPLES : VALUE_SIZE_EXAMPLES;
+	const char              *p = text;
 	char                     clip[CONF_CLIP_MAX];
 	int64_t                  number = value_digits(&p);
 
 	conf_clip(text, clip);
-	if (p == text) {
-		snprintf(why, CONF_WHY_MAX, "\"%s\" takes a %s, not \"%s\" %s", o->name, time ? "time" : "size", clip, examples);
-		return -EINVAL;
-	}
-	if (!*p) {
-		snprintf(why, CONF_WHY_MAX, "\"%s\": %s lacks its unit %s", o->name, clip, examples);
-		return -EINVAL;
-	}
+	if (p == text)
+		return conf_why(why, "\"%s\" takes a %s, not \"%s\" %s", o->name,
+				time ? "time" : "size", clip, examples);
+	if (!*p)
+		return conf_why(why, "\"%s\": %s lacks its unit %s", o->name, clip, examples);
 	while (u->name && strcmp(u->name, p))
 		u++;
-	if (!u->name) {
-		snprintf(why, CONF_WHY_MAX, "\"%s\": unknown unit in \"%s\" %s", o->name, clip, examples);
-		return -EINVAL;
-	}
+	if (!u->name)
+		return conf_why(why, "\"%s\": unknown unit in \"%s\" %s", o->name, clip, examples);
 	if (__builtin_mul_overflow(number, u->factor, &number))
 		number = INT64_MAX;
 	if (o->type == CONF_SECONDS) {
-		if (number % 1000 && number != INT64_MAX) {
-			snprintf(why, CONF_WHY_MAX, "\"%s\" counts whole seconds, not %s", o->name, clip);
-			return -EINVAL;
-		}
+		if (number % 1000 && number != INT64_MAX)
+			return conf_why(why, "\"%s\" counts whole seconds, not %s", o->name, clip);
 		number /= 1000;
 	}
 	*out = number;
-	if (!o->size && number) {
-		snprintf(why, CONF_WHY_MAX, "\"%s\" is not built yet: only 0s is possible", o->name);
-		return -EINVAL;
-	}
+	if (!o->size && number)
+		return conf_why(why, "\"%s\" is not built yet: only 0s is possible", o->name);
 	return value_bounds(o, text, number, why);
 }
 
@@ -147,11 +141,10 @@ static int value_bool(const struct conf_option *o, const char *text, int64_t *ou
 			*out = i & 1;
 			if (o->size || !*out)
 				return 0;
-			snprintf(why, CONF_WHY_MAX, "\"%s\" is not built yet: only no is possible", o->name);
-			return -EINVAL;
+			return conf_why(why, "\"%s\" is not built yet: only no is possible",
+					o->name);
 		}
-	snprintf(why, CONF_WHY_MAX, "\"%s\" takes yes or no, not \"%s\"", o->name, conf_clip(text, clip));
-	return -EINVAL;
+	return conf_why(why, "\"%s\" takes yes or no, not \"%s\"", o->name, conf_clip(text, clip));
 }
 
 static int value_level(const struct conf_option *o, const char *text, int64_t *out,
@@ -166,27 +159,23 @@ static int value_level(const struct conf_option *o, const char *text, int64_t *o
 			return 0;
 		suggest_offer(&s, log_level_names[*out]);
 	}
-	snprintf(why, CONF_WHY_MAX, "\"%s\" takes error, warning, notice, info or debug, not \"%s\"%s",
-	         o->name, conf_clip(text, clip), suggest_text(&s, hint));
-	return -EINVAL;
+	return conf_why(why, "\"%s\" takes error, warning, notice, info or debug, not \"%s\"%s",
+			o->name, conf_clip(text, clip), suggest_text(&s, hint));
 }
 
 static int value_text(const struct conf_option *o, const char *text, size_t len,
                       char why[CONF_WHY_MAX])
 {
-	if (len < (size_t)o->min || len > (size_t)o->max) {
-		snprintf(why, CONF_WHY_MAX, "\"%s\" must have between %lld and %lld octets, not %zu", o->name,
-		         (long long)o->min, (long long)o->max, len);
-		return -EINVAL;
-	}
+	if (len < (size_t)o->min || len > (size_t)o->max)
+		return conf_why(why, "\"%s\" must have between %lld and %lld octets, not %zu",
+				o->name, (long long)o->min, (long long)o->max, len);
 	for (size_t i = 0; i < len;) {
 		uint32_t code;
 
 		i += conf_char(text + i, len - i, &code);
-		if (code < 0x20 || code == 0x7f || code == CONF_CHAR_BAD) {
-			snprintf(why, CONF_WHY_MAX, "\"%s\" must be UTF-8 without control characters", o->name);
-			return -EINVAL;
-		}
+		if (code < 0x20 || code == 0x7f || code == CONF_CHAR_BAD)
+			return conf_why(why, "\"%s\" must be UTF-8 without control characters",
+					o->name);
 	}
 	return 0;
 }
@@ -200,13 +189,9 @@ static int value_listen(const char *text, struct addr *out, char why[CONF_WHY_MA
 		return 0;
 	conf_clip(text, clip);
 	if (percent)
-		snprintf(why, CONF_WHY_MAX, "\"%s\" is not an address; is there an interface \"%.*s\"?", clip,
-		         (int)strcspn(percent + 1, "]:"), percent + 1);
-	else
-		snprintf(why, CONF_WHY_MAX,
-		         "\"%s\" is not an address to listen on (examples: 127.0.0.1, 127.0.0.1:5353, \"::1\", \"[::1]:5353\")",
-		         clip);
-	return -EINVAL;
+		return conf_why(why, "\"%s\" is not an address; is there an interface \"%.*s\"?",
+				clip, (int)strcspn(percent + 1, "]:"), percent + 1);
+	return conf_why(why, "\"%s\" is not an address to listen on " VALUE_LISTEN_EXAMPLES, clip);
 }
 
 static int value_prefix(const char *text, struct addr_prefix *out, char why[CONF_WHY_MAX])
@@ -215,20 +200,16 @@ static int value_prefix(const char *text, struct addr_prefix *out, char why[CONF
 
 	if (addr_prefix_parse(text, out) == 0)
 		return 0;
-	snprintf(why, CONF_WHY_MAX,
-	         "\"%s\" is not an address prefix (examples: 192.0.2.0/24, 192.0.2.1, \"2001:db8::/32\")",
-	         conf_clip(text, clip));
-	return -EINVAL;
+	return conf_why(why, "\"%s\" is not an address prefix " VALUE_PREFIX_EXAMPLES,
+			conf_clip(text, clip));
 }
 
 int conf_value_read(const struct conf_option *o, const char *text, size_t len,
                     union conf_value *out, char why[CONF_WHY_MAX])
 {
 	memset(out, 0, sizeof *out);
-	if (memchr(text, '\0', len)) {
-		snprintf(why, CONF_WHY_MAX, "\"%s\" must be UTF-8 without control characters", o->name);
-		return -EINVAL;
-	}
+	if (memchr(text, '\0', len))
+		return conf_why(why, "\"%s\" must be UTF-8 without control characters", o->name);
 	switch (o->type) {
 	case CONF_NUMBER:
 		return value_number(o, text, &out->number, why);
@@ -257,6 +238,5 @@ int conf_value_read(const struct conf_option *o, const char *text, size_t len,
 	case CONF_UPSTREAMS:
 		break;
 	}
-	snprintf(why, CONF_WHY_MAX, "\"%s\" is not built yet", o->name);
-	return -EINVAL;
+	return conf_why(why, "\"%s\" is not built yet", o->name);
 }

@@ -233,6 +233,7 @@ struct worker *worker_new(const struct worker_conf *conf)
 	struct worker      *w = aligned_alloc(64, (sizeof *w + 63) & ~(size_t)63);
 	struct resolver_env env;
 	struct net_handler  handler = {
+		.announce = resolver_on_announce,
 		.message = resolver_on_message,
 		.batch_done = resolver_on_batch_done,
 	};

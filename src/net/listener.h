@@ -34,7 +34,11 @@ struct net_message {
 	uint64_t           mono_us;	/* CLOCK_MONOTONIC, read once for a batch, just after receiving it */
 	uint32_t           keepalive_ms;	/* TCP: the idle time in force on this connection now */
 	void              *source;	/* the listener's own, for reply_path_keep() */
+	unsigned           index;	/* in its batch; NET_ALONE: not of one */
 };
+
+#define NET_BATCH 64			/* the most messages in a batch */
+#define NET_ALONE NET_BATCH
 
 struct net_reply {
 	uint8_t *octets;	/* room for size octets */
@@ -50,6 +54,9 @@ enum net_verdict {
 };
 
 struct net_handler {
+	/* This message of a batch will be handed to message() when all of the batch have been announced, or
+	 * not at all: a chance to fetch memory for all of them at once.  May be NULL. */
+	void (*announce)(void *arg, const struct net_message *m);
 	enum net_verdict (*message)(void *arg, const struct net_message *m, struct net_reply *reply);
 	/* Replies of one batch have been handed to the kernel: n of them had been answered at once
 	 * since mono_us.  For latencies; may be NULL. */

@@ -250,6 +250,7 @@ static void tcp_conn_answer(struct tcp_conn *c, struct frames_view *v, bool ende
 	struct net_message   m = {
 		.from = &c->peer,
 		.proto = NET_TCP,
+		.index = NET_ALONE,
 		.boot_ms = clock_boot_ms(set->clock),
 		.mono_us = clock_mono_us(set->clock),
 		.keepalive_ms = tcp_keepalive_ms(set),

@@ -26,7 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define UDP_BATCH  64
+#define UDP_BATCH  NET_BATCH
 #define UDP_OPT_MAX 29	/* an OPT with extended error, its text apart, and keepalive */
 #define UDP_ROUNDS 4		/* batches in one wake-up: timers and streams are waiting too */
 /* A query may have 4096 octets (RFC 6891 s. 6.2.3); a longer one shows by its length.  The rest
@@ -284,6 +284,14 @@ static void udp_rooms_reset(struct udp_rooms *r, unsigned n)
 	}
 }
 
+static void udp_message(struct udp_rooms *r, unsigned i, struct net_message *m)
+{
+	m->octets = r->in_octets[i];
+	m->len = r->in[i].msg_len;
+	m->from = &r->from[i];
+	m->index = i;
+}
+
 /* Answers the n messages that are in the rooms; gives how many were answered at once. */
 static unsigned udp_answer(struct udp_listener *l, unsigned n, struct net_message *m)
 {
@@ -293,6 +301,11 @@ static unsigned udp_answer(struct udp_listener *l, unsigned n, struct net_messag
 	unsigned             replies = 0;
 
 	m->source = &source;
+	if (set->handler.announce)
+		for (unsigned i = 0; i < n; i++) {
+			udp_message(r, i, m);
+			set->handler.announce(set->handler.arg, m);
+		}
 	for (unsigned i = 0; i < n && !l->closing; i++) {
 		struct net_reply reply = { .octets = r->now.octets[replies], .size = UDP_ROOM };
 		struct cmsghdr  *control = NULL;
@@ -302,9 +315,7 @@ static unsigned udp_answer(struct udp_listener *l, unsigned n, struct net_messag
 			stats_count(set->stats, STATS_DROPPED);
 			continue;
 		}
-		m->octets = r->in_octets[i];
-		m->len = r->in[i].msg_len;
-		m->from = &r->from[i];
+		udp_message(r, i, m);
 		if (set->handler.message(set->handler.arg, m, &reply) != NET_REPLY)
 			continue;
 		if (l->packet_info)

@@ -17,7 +17,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOK_AHEAD       4u	/* messages between fetching an entry and its turn */
 #define CLIENTS_A_FLIGHT 4u	/* waiting clients, as a multiple of max_flights */
+
+/* A message that is being answered. */
+struct now {
+	struct resolver          *r;
+	const struct net_message *m;
+	struct net_reply         *reply;
+	int                       rcode;	/* what dns_query_read() said */
+	bool                      has_key;	/* a good question of class IN: route and key are known */
+	size_t                    route;
+	struct cache_key          key;		/* its qname lies in q */
+	struct dns_query          q;
+};
 
 struct resolver {
 	struct resolver_env env;
@@ -26,6 +39,8 @@ struct resolver {
 	struct list         clients;	/* all that wait */
 	size_t              waiting;
 	unsigned            batch[OUTCOMES];	/* answered at once in the present batch */
+	struct now         *announced;	/* NET_BATCH of them, by index in the batch … */
+	unsigned            announced_count;	/* … and how many the present batch has */
 	uint8_t            *scratch;	/* a reply being made for somebody who waited */
 };
 
@@ -88,13 +103,6 @@ static size_t resolver_room(const struct resolver *r, const struct dns_query *q,
 }
 
 /* ---- replies made at once ---- */
-
-struct now {
-	struct resolver          *r;
-	const struct net_message *m;
-	struct net_reply         *reply;
-	struct dns_query          q;
-};
 
 static enum net_verdict resolver_reply_now(struct now *n, struct dns_reply_head *head, size_t len,
                                            enum stats_outcome outcome)
@@ -275,61 +283,107 @@ static enum net_verdict resolver_miss(struct now *n, size_t route, const struct 
 	return NET_LATER;
 }
 
-/* A question of class IN for the cache and the upstreams. */
-static enum net_verdict resolver_resolve(struct now *n)
+/* Reads a message, and finds what the cache will be asked. */
+static void resolver_read(struct resolver *r, const struct net_message *m, struct now *n)
 {
-	struct resolver   *r = n->r;
-	struct dns_query  *q = &n->q;
-	size_t             route = policy_route(r->view->setup->policy, q->qname, q->qname_len);
-	struct cache_found found;
-	struct cache_key   key = {
+	struct dns_query *q = &n->q;
+
+	n->r = r;
+	n->rcode = dns_query_read(m->octets, m->len, m->proto == NET_TCP, q);
+	n->has_key = n->rcode == DNS_NOERROR && q->qclass == DNS_IN;
+	if (!n->has_key)
+		return;
+	n->route = policy_route(r->view->setup->policy, q->qname, q->qname_len);
+	n->key = (struct cache_key){
 		.qname = q->qname,
 		.qname_len = q->qname_len,
 		.qtype = q->qtype,
 		.variant = (uint8_t)((q->dnssec_ok ? CACHE_DO : 0) | (q->flags & DNS_CD ? CACHE_CD : 0)),
-		.route = r->view->setup->conf.policy->routes[route].id,
+		.route = r->view->setup->conf.policy->routes[n->route].id,
 		.name_hash = cache_hash_name(r->env.cache, q->qname, q->qname_len),
 	};
+}
 
-	if (cache_find(r->env.cache, &key, n->m->boot_ms, n->reply->octets + dns_reply_head_len(q),
-	               resolver_room(r, q, n->m->proto, DNS_EDE_NONE), &found) == CACHE_FRESH)
+/* A hit waits for memory more than for anything else: all slots of a batch are fetched first, and each entry
+ * a few messages before its turn. */
+void resolver_on_announce(void *arg, const struct net_message *m)
+{
+	struct resolver *r = arg;
+	struct now      *n = &r->announced[m->index];
+
+	resolver_read(r, m, n);
+	if (n->has_key)
+		cache_prefetch_slot(r->env.cache, &n->key);
+	r->announced_count = m->index + 1;
+}
+
+static void resolver_look_ahead(struct resolver *r, unsigned index)
+{
+	unsigned at = index ? index + LOOK_AHEAD : 1, end = index + LOOK_AHEAD;
+
+	for (; at <= end && at < r->announced_count; at++)
+		if (r->announced[at].has_key)
+			cache_prefetch_entry(r->env.cache, &r->announced[at].key);
+}
+
+/* A question of class IN for the cache and the upstreams. */
+static enum net_verdict resolver_resolve(struct now *n)
+{
+	struct resolver   *r = n->r;
+	struct cache_found found;
+
+	if (cache_find(r->env.cache, &n->key, n->m->boot_ms, n->reply->octets + dns_reply_head_len(&n->q),
+	               resolver_room(r, &n->q, n->m->proto, DNS_EDE_NONE), &found) == CACHE_FRESH)
 		return resolver_hit(n, &found);
-	return resolver_miss(n, route, &key);
+	return resolver_miss(n, n->route, &n->key);
+}
+
+/* The walk of one message. */
+static enum net_verdict resolver_answer(struct now *n)
+{
+	struct resolver      *r = n->r;
+	struct stats         *s = resolver_stats(r);
+	bool                  stream = n->m->proto == NET_TCP;
+	struct dns_reply_head head;
+	size_t                len;
+
+	if (n->rcode == DNS_QUERY_SILENCE) {
+		stats_count(s, STATS_DROPPED);
+		return stream ? NET_CLOSE : NET_SILENCE;
+	}
+	stats_count(s, stream ? STATS_TCP_QUERIES : STATS_UDP_QUERIES);
+	if (!policy_allows(r->view->setup->policy, n->m->from)) {
+		stats_count(s, STATS_NOT_ALLOWED);
+		return resolver_error_now(n, DNS_REFUSED, DNS_EDE_PROHIBITED, OUTCOME_REFUSED);
+	}
+	if (n->rcode != DNS_NOERROR)
+		return resolver_error_now(n, (uint16_t)n->rcode, n->q.ede, OUTCOME_REFUSED);
+	switch (policy_decide(r->view->setup->policy, &n->q, n->reply->octets + dns_reply_head_len(&n->q), &head,
+	                      &len)) {
+	case POLICY_ANSWERED:
+		return resolver_reply_now(n, &head, len, OUTCOME_LOCAL);
+	case POLICY_REFUSED:
+		return resolver_error_now(n, DNS_REFUSED, head.ede, OUTCOME_REFUSED);
+	case POLICY_FORWARD:
+		break;
+	}
+	return resolver_resolve(n);
 }
 
 enum net_verdict resolver_on_message(void *arg, const struct net_message *m, struct net_reply *reply)
 {
-	struct now            n;	/* its query is large, and written whole by reading it */
-	struct dns_reply_head head;
-	struct stats         *s = resolver_stats(arg);
-	size_t                len;
-	int                   rcode;
+	struct resolver *r = arg;
+	struct now       alone, *n = &alone;	/* its query is large, and written whole by reading it */
 
-	n.r = arg;
-	n.m = m;
-	n.reply = reply;
-	rcode = dns_query_read(m->octets, m->len, m->proto == NET_TCP, &n.q);
-	if (rcode == DNS_QUERY_SILENCE) {
-		stats_count(s, STATS_DROPPED);
-		return m->proto == NET_TCP ? NET_CLOSE : NET_SILENCE;
+	if (m->index < r->announced_count) {
+		n = &r->announced[m->index];
+		resolver_look_ahead(r, m->index);
+	} else {
+		resolver_read(r, m, n);
 	}
-	stats_count(s, m->proto == NET_TCP ? STATS_TCP_QUERIES : STATS_UDP_QUERIES);
-	if (!policy_allows(n.r->view->setup->policy, m->from)) {
-		stats_count(s, STATS_NOT_ALLOWED);
-		return resolver_error_now(&n, DNS_REFUSED, DNS_EDE_PROHIBITED, OUTCOME_REFUSED);
-	}
-	if (rcode != DNS_NOERROR)
-		return resolver_error_now(&n, (uint16_t)rcode, n.q.ede, OUTCOME_REFUSED);
-	switch (policy_decide(n.r->view->setup->policy, &n.q, reply->octets + dns_reply_head_len(&n.q), &head,
-	                      &len)) {
-	case POLICY_ANSWERED:
-		return resolver_reply_now(&n, &head, len, OUTCOME_LOCAL);
-	case POLICY_REFUSED:
-		return resolver_error_now(&n, DNS_REFUSED, head.ede, OUTCOME_REFUSED);
-	case POLICY_FORWARD:
-		break;
-	}
-	return resolver_resolve(&n);
+	n->m = m;
+	n->reply = reply;
+	return resolver_answer(n);
 }
 
 void resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsigned n)
@@ -371,7 +425,8 @@ struct resolver *resolver_new(const struct resolver_env *env, struct setup *setu
 	r->view = view_new(setup, NULL, &r->env.upstream);
 	r->flights = flights_new(&flights_env);
 	r->scratch = malloc(DNS_MESSAGE_MAX + 1);
-	if (!r->view || !r->flights || !r->scratch) {
+	r->announced = malloc(NET_BATCH * sizeof *r->announced);
+	if (!r->view || !r->flights || !r->scratch || !r->announced) {
 		resolver_free(r);
 		return NULL;
 	}
@@ -401,6 +456,7 @@ void resolver_free(struct resolver *r)
 	}
 	flights_free(r->flights);
 	view_unref(r->view);
+	free(r->announced);
 	free(r->scratch);
 	free(r);
 }

@@ -31,6 +31,7 @@ void             resolver_free(struct resolver *r);	/* NULL is fine */
 int resolver_reconfigure(struct resolver *r, struct setup *setup);
 
 /* A listener's handler (struct net_handler): arg is the resolver. */
+void             resolver_on_announce(void *arg, const struct net_message *m);
 enum net_verdict resolver_on_message(void *arg, const struct net_message *m, struct net_reply *reply);
 void             resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsigned n);
 
