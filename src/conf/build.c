@@ -69,14 +69,19 @@ static void build_value(const struct conf_option *o, const struct conf_text *t,
 
 /* ---- single values ---- */
 
+_Static_assert(sizeof(bool) == sizeof(uint8_t), "build_store() writes a bool as an octet");
+
 static void build_store(void *at, size_t size, int64_t number)
 {
+	uint8_t  u8 = (uint8_t)number;		/* bool: 0 or 1 */
 	uint16_t u16 = (uint16_t)number;
 	uint32_t u32 = (uint32_t)number;
 	uint64_t u64 = (uint64_t)number;
 
-	assert(size == sizeof u16 || size == sizeof u32 || size == sizeof u64);
-	if (size == sizeof u16)
+	assert(size == sizeof u8 || size == sizeof u16 || size == sizeof u32 || size == sizeof u64);
+	if (size == sizeof u8)
+		memcpy(at, &u8, size);
+	else if (size == sizeof u16)
 		memcpy(at, &u16, size);
 	else if (size == sizeof u32)
 		memcpy(at, &u32, size);
@@ -139,6 +144,8 @@ static void build_listen(struct build *b)
 		union conf_value v;
 
 		build_value(&conf_options[index], &s->texts[i], &v);
+		if (!v.addr.sa.sa_family)
+			continue;
 		for (size_t j = 0; j < c->listen_count; j++)
 			if (addr_equal(&c->listen[j], &v.addr))
 				BUILD_MISTAKE(b, &s->texts[i].at, "\"%s\" is listed twice",

@@ -15,7 +15,8 @@ int  conf_file_read(const char *path, size_t max, enum conf_file_kind kind, char
                     size_t *len);
 
 /* Gives the paths of every *.yaml in dir in the order of their octets, at most max; hidden files
- * are left out.  0 (also when there is no such directory), or a negative errno: -E2BIG for too many. */
+ * are left out.  0 (also when there is no such directory), or a negative errno: -E2BIG for too
+ * many. */
 int  conf_file_list(const char *dir, size_t max, char ***paths, size_t *count);
 void conf_file_list_free(char **paths, size_t count);
 

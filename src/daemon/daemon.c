@@ -637,6 +637,8 @@ static void daemon_init_loop(struct daemon *d)
 
 static void daemon_stop(struct daemon *d)
 {
+	sigset_t late;
+
 	for (unsigned i = 0; i < d->started; i++)
 		worker_stop(d->workers[i], STOP_GRACE_MS);
 	for (unsigned i = 0; i < d->started; i++)
@@ -645,6 +647,12 @@ static void daemon_stop(struct daemon *d)
 		worker_free(d->workers[i]);
 	if (d->control)
 		control_close(d->control);
+	/* A second order to stop must not kill what is nearly over: closing the handles brings back the default. */
+	sigemptyset(&late);
+	sigaddset(&late, SIGTERM);
+	sigaddset(&late, SIGINT);
+	sigaddset(&late, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &late, NULL);
 	uv_close((uv_handle_t *)&d->on_hup, NULL);
 	uv_close((uv_handle_t *)&d->on_term, NULL);
 	uv_close((uv_handle_t *)&d->on_int, NULL);

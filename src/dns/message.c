@@ -166,11 +166,16 @@ int dns_query_read(const uint8_t *octets, size_t len, bool stream, struct dns_qu
 #define DNS_EDE_LEN           6
 #define DNS_KEEPALIVE_OPT_LEN 6
 
-size_t dns_reply_opt_len(const struct dns_query *q, uint16_t ede)
+static size_t dns_ede_text_len(const struct dns_reply_head *head)
+{
+	return head->ede_text ? strnlen(head->ede_text, DNS_EDE_TEXT_MAX) : 0;
+}
+
+size_t dns_reply_opt_len(const struct dns_query *q, const struct dns_reply_head *head)
 {
 	if (!q->has_opt)
 		return 0;
-	return DNS_OPT_LEN + (ede != DNS_EDE_NONE ? DNS_EDE_LEN : 0u) +
+	return DNS_OPT_LEN + (head->ede != DNS_EDE_NONE ? DNS_EDE_LEN + dns_ede_text_len(head) : 0u) +
 	       (q->keepalive ? DNS_KEEPALIVE_OPT_LEN : 0u);
 }
 
@@ -185,10 +190,14 @@ static size_t dns_opt_write(uint8_t *p, const struct dns_query *q, const struct 
 	p[6] = 0;					/* version */
 	wire_put_u16(p + 7, q->dnssec_ok ? 0x8000 : 0);
 	if (head->ede != DNS_EDE_NONE) {
+		size_t text = dns_ede_text_len(head);
+
 		wire_put_u16(p + at, DNS_OPTION_EDE);
-		wire_put_u16(p + at + 2, 2);
+		wire_put_u16(p + at + 2, (uint16_t)(2 + text));
 		wire_put_u16(p + at + 4, head->ede);
-		at += DNS_EDE_LEN;
+		if (text)
+			memcpy(p + at + 6, head->ede_text, text);
+		at += DNS_EDE_LEN + text;
 	}
 	if (q->keepalive) {
 		wire_put_u16(p + at, DNS_OPTION_KEEPALIVE);
@@ -220,12 +229,4 @@ size_t dns_reply_finish(uint8_t *out, size_t len, const struct dns_query *q,
 	if (q->has_opt)
 		len += dns_opt_write(out + len, q, head);
 	return len;
-}
-
-size_t dns_reply_error(uint8_t *out, const struct dns_query *q, uint16_t rcode, uint16_t ede,
-                       uint16_t keepalive_100ms)
-{
-	struct dns_reply_head head = { .rcode = rcode, .ede = ede, .keepalive_100ms = keepalive_100ms };
-
-	return dns_reply_finish(out, dns_reply_head_len(q), q, &head);
 }

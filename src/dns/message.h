@@ -74,6 +74,7 @@ enum dns_option { DNS_OPTION_KEEPALIVE = 11, DNS_OPTION_EDE = 15 };
 
 /* Extended errors (RFC 8914 s. 4); DNS_EDE_NONE is ours. */
 enum dns_ede {
+	DNS_EDE_OTHER = 0,
 	DNS_EDE_STALE = 3,
 	DNS_EDE_CACHED_ERROR = 13,
 	DNS_EDE_PROHIBITED = 18,
@@ -114,12 +115,15 @@ struct dns_reply_head {
 	uint16_t rcode;			/* 0 to 4095; over 15 needs the client's OPT */
 	uint16_t flags;			/* AA, AD and TC as wanted; everything else is filled in */
 	uint16_t ancount, nscount, arcount;	/* records between question and OPT */
-	uint16_t ede;			/* left out when the client sent no OPT */
+	uint16_t ede;			/* DNS_EDE_NONE, or an extended error; left out when the client sent no OPT */
 	uint16_t keepalive_100ms;	/* stated when q->keepalive (RFC 7828 s. 3.3.2) */
+	const char *ede_text;		/* borrowed; NULL: none.  At most DNS_EDE_TEXT_MAX octets are sent */
 };
 
-/* Octets of the OPT record that a reply to q with this extended error will carry. */
-size_t dns_reply_opt_len(const struct dns_query *q, uint16_t ede);
+#define DNS_EDE_TEXT_MAX 64
+
+/* Octets of the OPT record that a reply to q with head's extended error will carry. */
+size_t dns_reply_opt_len(const struct dns_query *q, const struct dns_reply_head *head);
 /* Octets before the records: header and question. */
 static inline size_t dns_reply_head_len(const struct dns_query *q)
 {
@@ -129,8 +133,5 @@ static inline size_t dns_reply_head_len(const struct dns_query *q)
  * and the OPT behind them at len.  There must be room.  Gives the whole length. */
 size_t dns_reply_finish(uint8_t *out, size_t len, const struct dns_query *q,
                         const struct dns_reply_head *head);
-/* A reply without records.  Gives its length; out has 12 + question + 11 + 12 octets. */
-size_t dns_reply_error(uint8_t *out, const struct dns_query *q, uint16_t rcode, uint16_t ede,
-                       uint16_t keepalive_100ms);
 
 #endif

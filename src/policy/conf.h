@@ -3,7 +3,9 @@
 #define LARDER_POLICY_CONF_H
 
 #include "base/addr.h"
+#include "policy/limits.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +23,8 @@ struct policy_conf {
 	size_t              allow_count;
 	struct route_conf  *routes;	/* routes[0] is the root: `forward`, perhaps without upstreams */
 	size_t              route_count;
+	struct limit_conf   limits;
+	bool                local_names;	/* answer special-use names here */
 	char               *identity_version;	/* CH TXT version.bind; NULL: REFUSED */
 	char               *identity_hostname;	/* CH TXT hostname.bind; NULL: REFUSED */
 };

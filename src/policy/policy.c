@@ -1,62 +1,52 @@
-/* policy.c - local decisions.
- *
- * Routes are found through a table of suffixes: a name's suffixes are looked up
- * from the longest on, but only those whose length some route has.
- */
+/* policy.c - local decisions. */
 #include "policy/policy.h"
 
 #include "base/addr.h"
 #include "dns/name.h"
 #include "dns/wire.h"
+#include "policy/special.h"
+#include "policy/suffixes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define IDENTITY_MAX 255	/* a character-string */
+#define ANY_TTL_S    3600	/* of the record that stands for an answer to ANY (RFC 8482 s. 4.2) */
 
 struct policy {
 	const struct policy_conf *conf;		/* borrowed */
-	uint64_t                  lengths[4];	/* a bit for each length of a suffix in the table */
-	size_t                    slot_mask;
-	uint32_t                  slots[];	/* route index + 1; 0: empty */
+	struct suffixes          *routes;	/* values: route indices; NULL: just the root's */
+	struct special           *special;	/* NULL: switched off */
 };
-
-/* Suffixes come from the operator: no secret is needed here. */
-static uint32_t policy_hash(const uint8_t *octets, size_t len)
-{
-	uint32_t h = 0x811c9dc5u;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ octets[i]) * 0x01000193u;
-	return h ^ h >> 16;
-}
 
 struct policy *policy_new(const struct policy_conf *conf)
 {
-	size_t         slots = 4;
-	struct policy *p;
+	struct policy *p = calloc(1, sizeof *p);
 
-	while (slots < conf->route_count * 2)
-		slots *= 2;
-	p = calloc(1, sizeof *p + slots * sizeof *p->slots);
 	if (!p)
 		return NULL;
 	p->conf = conf;
-	p->slot_mask = slots - 1;
-	for (size_t r = 1; r < conf->route_count; r++) {
-		const struct route_conf *route = &conf->routes[r];
-		size_t                   i = policy_hash(route->suffix, route->suffix_len) & p->slot_mask;
-
-		while (p->slots[i])
-			i = (i + 1) & p->slot_mask;
-		p->slots[i] = (uint32_t)r + 1;
-		p->lengths[route->suffix_len / 64] |= UINT64_C(1) << (route->suffix_len % 64);
+	if (conf->route_count > 1) {
+		p->routes = suffixes_new(conf->route_count);
+		if (!p->routes)
+			goto fail;
+		for (size_t r = 1; r < conf->route_count; r++)
+			suffixes_add(p->routes, conf->routes[r].suffix, conf->routes[r].suffix_len, r);
 	}
+	if (conf->local_names && !(p->special = special_new()))
+		goto fail;
 	return p;
+fail:
+	policy_free(p);
+	return NULL;
 }
 
 void policy_free(struct policy *p)
 {
+	if (!p)
+		return;
+	suffixes_free(p->routes);
+	special_free(p->special);
 	free(p);
 }
 
@@ -68,28 +58,11 @@ bool policy_allows(const struct policy *p, const struct addr *from)
 	return false;
 }
 
-static size_t policy_find_suffix(const struct policy *p, const uint8_t *suffix, size_t len)
-{
-	for (size_t i = policy_hash(suffix, len) & p->slot_mask; p->slots[i]; i = (i + 1) & p->slot_mask) {
-		const struct route_conf *route = &p->conf->routes[p->slots[i] - 1];
-
-		if (route->suffix_len == len && !memcmp(route->suffix, suffix, len))
-			return p->slots[i] - 1;
-	}
-	return 0;
-}
-
 size_t policy_route(const struct policy *p, const uint8_t *qname, size_t len)
 {
-	size_t route;
+	size_t at, route = p->routes ? suffixes_find(p->routes, qname, len, &at) : SUFFIXES_NONE;
 
-	if (p->conf->route_count <= 1)
-		return 0;
-	for (size_t at = 0; len - at > 1; at += qname[at] + 1u)
-		if (p->lengths[(len - at) / 64] >> ((len - at) % 64) & 1 &&
-		    (route = policy_find_suffix(p, qname + at, len - at)))
-			return route;
-	return 0;
+	return route == SUFFIXES_NONE ? 0 : route;
 }
 
 /* Names of class CH under which servers tell about themselves (RFC 4892). */
@@ -129,26 +102,60 @@ static size_t policy_write_txt(uint8_t *out, const char *text)
 	return 13 + n;
 }
 
-enum policy_verdict policy_decide(const struct policy *p, const struct dns_query *q, uint8_t *out,
-                                  struct dns_reply_head *head, size_t *len)
+/* A question for ANY is answered with one made-up record: nobody needs all, and many use it to make others
+ * send much (RFC 8482).  Who wants signed data asks by stream, and is sent on. */
+static enum policy_verdict policy_any(const struct dns_query *q, bool stream, uint8_t *out,
+                                      struct dns_reply_head *head, size_t *len)
 {
-	*head = (struct dns_reply_head){ .ede = DNS_EDE_NONE };
-	*len = 0;
-	if (q->qclass == DNS_CH) {
-		const char *text = q->qtype == DNS_TXT ? policy_identity(p, q) : NULL;
+	static const uint8_t hinfo[] = { 7, 'R', 'F', 'C', '8', '4', '8', '2', 0 };
 
-		if (text) {
-			head->flags = DNS_AA;
-			head->ancount = 1;
-			*len = policy_write_txt(out, text);
-			return POLICY_ANSWERED;
-		}
+	if (q->dnssec_ok && stream)
+		return POLICY_FORWARD;
+	if (q->dnssec_ok) {
+		head->flags = DNS_TC;
+		return POLICY_ANSWERED;
+	}
+	wire_put_u16(out, 0xc000 | DNS_HEADER_LEN);
+	wire_put_u16(out + 2, DNS_HINFO);
+	wire_put_u16(out + 4, DNS_IN);
+	wire_put_u32(out + 6, ANY_TTL_S);
+	wire_put_u16(out + 10, sizeof hinfo);
+	memcpy(out + 12, hinfo, sizeof hinfo);
+	*len = 12 + sizeof hinfo;
+	head->ancount = 1;
+	return POLICY_ANSWERED;
+}
+
+static enum policy_verdict policy_chaos(const struct policy *p, const struct dns_query *q, uint8_t *out,
+                                        struct dns_reply_head *head, size_t *len)
+{
+	const char *text = q->qtype == DNS_TXT ? policy_identity(p, q) : NULL;
+
+	if (!text) {
 		head->ede = DNS_EDE_NOT_SUPPORTED;
 		return POLICY_REFUSED;
 	}
-	if (!(q->flags & DNS_RD)) {		/* nobody looks into our cache without asking us to resolve */
+	head->flags = DNS_AA;
+	head->ancount = 1;
+	*len = policy_write_txt(out, text);
+	return POLICY_ANSWERED;
+}
+
+enum policy_verdict policy_decide(const struct policy *p, const struct dns_query *q, size_t route, bool stream,
+                                  uint8_t *out, struct dns_reply_head *head, size_t *len)
+{
+	*head = (struct dns_reply_head){ .ede = DNS_EDE_NONE };
+	*len = 0;
+	if (q->qclass == DNS_CH)
+		return policy_chaos(p, q, out, head, len);
+	/* A route is the operator's word on whose name it is. */
+	if (p->special && !route && special_answer(p->special, q, out, head, len))
+		return POLICY_ANSWERED;
+	if (!(q->flags & DNS_RD)) {	/* nobody looks into our cache without asking us to resolve */
 		head->ede = DNS_EDE_NOT_AUTHORITATIVE;
 		return POLICY_REFUSED;
 	}
+	if (q->qtype == DNS_ANY)
+		return policy_any(q, stream, out, head, len);
 	return POLICY_FORWARD;
 }

@@ -30,8 +30,10 @@ enum policy_verdict {
 	POLICY_REFUSED,		/* *head.ede says why */
 };
 
-/* Decides a well-formed query.  Records, if any, go to out with room for at least 300 octets. */
-enum policy_verdict policy_decide(const struct policy *p, const struct dns_query *q, uint8_t *out,
-                                  struct dns_reply_head *head, size_t *len);
+#define POLICY_ROOM 512		/* octets that an answer of our own may need */
+
+/* Decides a well-formed query whose route is known.  Records, if any, go to out. */
+enum policy_verdict policy_decide(const struct policy *p, const struct dns_query *q, size_t route, bool stream,
+                                  uint8_t *out, struct dns_reply_head *head, size_t *len);
 
 #endif

@@ -49,6 +49,9 @@ struct flight {
 	bool                     given_up[FLIGHT_TRIES];	/* its time had passed when the next was sent */
 	unsigned                 replies;	/* failing ones … */
 	unsigned                 refusals;	/* … and how many of them said REFUSED */
+	unsigned                 budget;	/* sends that are left */
+	uint16_t                 ede;		/* the first extended error of a reply … */
+	const char              *ede_from;	/* … and the name of the upstream that sent it */
 	bool                     stream_trouble;
 	bool                     local_trouble;	/* our own want of sockets or memory, or no network at all */
 
@@ -73,7 +76,6 @@ struct flights {
 	struct list        buckets[BUCKETS];
 };
 
-static void flight_fail(struct flight *f, uint16_t rcode, uint16_t ede);
 static void flight_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
                             const struct dns_name *target);
 
@@ -171,8 +173,7 @@ static void flight_free(struct flight *f)
 }
 
 /* Tells everybody.  The flight leaves the table first: a waiter may ask anew at once. */
-static void flight_finish(struct flight *f, const struct dns_answer *answer,
-                          const struct flight_failure *failure)
+static void flight_finish(struct flight *f, const struct dns_answer *answer, const struct flight_end *end)
 {
 	struct list  waiters;
 	struct list *n;
@@ -184,30 +185,40 @@ static void flight_finish(struct flight *f, const struct dns_answer *answer,
 	while ((n = list_take_first(&waiters))) {
 		struct waiter *w = list_entry(n, struct waiter, node);
 
-		w->done(w, answer, failure);
+		w->done(w, answer, end);
 	}
 	flight_free(f);
 }
 
-static void flight_succeed(struct flight *f, const struct dns_answer *answer)
+static void flight_succeed(struct flight *f, const struct dns_answer *answer, const struct exchange *x)
 {
+	struct flight_end end = { .rcode = answer->rcode, .ede = DNS_EDE_NONE };
+
+	if (x && x->ede != DNS_EDE_NONE) {
+		end.ede = x->ede;
+		end.ede_text = x->channel->upstream->conf.name;
+	}
 	if (answer->ttl_s)
 		stats_count(flight_stats(f),
 		            cache_put(f->all->env.cache, &f->key, answer, flight_boot_ms(f->all)) < 0 ?
 		            STATS_CACHE_REFUSED : STATS_CACHE_STORED);
-	flight_finish(f, answer, NULL);
+	flight_finish(f, answer, &end);
 }
 
 static void flight_fail(struct flight *f, uint16_t rcode, uint16_t ede)
 {
-	const struct cache_times    *times = &f->view->setup->conf.cache_times;
-	const struct flight_failure  failure = { .rcode = rcode, .ede = ede };
+	const struct cache_times *times = &f->view->setup->conf.cache_times;
+	struct flight_end         end = { .rcode = rcode, .ede = ede };
 
+	if (f->ede != DNS_EDE_NONE) {		/* the server knows better than we */
+		end.ede = f->ede;
+		end.ede_text = f->ede_from;
+	}
 	/* Our own troubles are not the question's: it may be asked again at once. */
 	if (!f->local_trouble || f->replies)
-		cache_put_failure(f->all->env.cache, &f->key, ede, times->failure_first_s,
+		cache_put_failure(f->all->env.cache, &f->key, end.ede, times->failure_first_s,
 		                  times->failure_max_s, flight_boot_ms(f->all));
-	flight_finish(f, NULL, &failure);
+	flight_finish(f, NULL, &end);
 }
 
 /* Nothing is left to try. */
@@ -343,7 +354,7 @@ static enum flight_sent flight_send_to(struct flight *f, struct way *w)
 	int              kind = flight_next_kind(f, w), err;
 	struct exchange *x;
 
-	if (kind < 0 || f->try_count == FLIGHT_TRIES)
+	if (kind < 0 || f->try_count == FLIGHT_TRIES || !f->budget)
 		return FLIGHT_EXHAUSTED;
 	if (!flight_make_room(f))
 		return FLIGHT_BLOCKED;
@@ -357,6 +368,7 @@ static enum flight_sent flight_send_to(struct flight *f, struct way *w)
 		return FLIGHT_EXHAUSTED;
 	}
 	w->sends[kind]++;
+	f->budget--;
 	stats_count(flight_stats(f), STATS_SENDS);
 	if (f->try_count++)
 		stats_count(flight_stats(f), STATS_RESENDS);
@@ -368,7 +380,7 @@ static enum flight_sent flight_send(struct flight *f)
 	enum flight_sent sent = FLIGHT_EXHAUSTED;
 	struct way      *w;
 
-	while (sent == FLIGHT_EXHAUSTED && f->try_count < FLIGHT_TRIES && (w = flight_choose(f)))
+	while (sent == FLIGHT_EXHAUSTED && f->try_count < FLIGHT_TRIES && f->budget && (w = flight_choose(f)))
 		sent = flight_send_to(f, w);
 	return sent;
 }
@@ -444,15 +456,14 @@ static void flight_join_answers(struct flight *f, const struct dns_answer *rest)
 	switch (dns_scrub_join(f->all->env.upstream->scrub, &f->question.scrub, &f->chain, &f->target, rest,
 	                       &whole)) {
 	case DNS_SCRUB_ANSWER:
-		flight_succeed(f, &whole);
+		flight_succeed(f, &whole, NULL);
 		return;
 	default:
 		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
 	}
 }
 
-static void flight_on_chased(struct waiter *w, const struct dns_answer *answer,
-                             const struct flight_failure *failure)
+static void flight_on_chased(struct waiter *w, const struct dns_answer *answer, const struct flight_end *end)
 {
 	struct flight *f = list_entry(w, struct flight, chase);
 
@@ -460,7 +471,7 @@ static void flight_on_chased(struct waiter *w, const struct dns_answer *answer,
 	if (answer)
 		flight_join_answers(f, answer);
 	else
-		flight_fail(f, DNS_SERVFAIL, failure->ede);
+		flight_fail(f, DNS_SERVFAIL, end->ede);
 }
 
 static bool flight_waits_for(const struct flight *f, const struct flight *other)
@@ -502,7 +513,7 @@ static bool flight_chase_in_cache(struct flight *f, const struct cache_key *key)
 static void flight_chase(struct flight *f, const struct dns_answer *chain, const struct dns_name *target)
 {
 	const struct policy *policy = f->view->setup->policy;
-	struct flight_ask    ask = { .view = f->view, .key = f->key };
+	struct flight_ask    ask = { .view = f->view, .key = f->key, .budget = f->budget };
 	struct flight       *other;
 
 	if (flight_keep_chain(f, chain, target) < 0) {
@@ -520,7 +531,7 @@ static void flight_chase(struct flight *f, const struct dns_answer *chain, const
 	if (flight_chase_in_cache(f, &ask.key))
 		return;
 	other = flight_find(f->all, &ask.key);
-	if (f->chases >= CHASES_MAX || (other && flight_waits_for(other, f)) ||
+	if (f->chases >= CHASES_MAX || !f->budget || (other && flight_waits_for(other, f)) ||
 	    flight_ask(f->all, &ask, &f->chase) < 0) {
 		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
 		return;
@@ -568,7 +579,7 @@ static void flight_on_event(struct exchange *x, enum exchange_event event, const
 	case EXCHANGE_ANSWER:
 		if (f->given_up[x - f->tries])
 			channel_count(x->channel, UPSTREAM_LATE);
-		flight_succeed(f, answer);
+		flight_succeed(f, answer, x);
 		return;
 	case EXCHANGE_ALIAS_OUT:
 		flight_chase(f, answer, target);
@@ -594,6 +605,10 @@ static void flight_on_event(struct exchange *x, enum exchange_event event, const
 	case EXCHANGE_FAILED:
 		w->out = true;
 		f->replies++;
+		if (f->ede == DNS_EDE_NONE && x->ede != DNS_EDE_NONE) {
+			f->ede = x->ede;
+			f->ede_from = x->channel->upstream->conf.name;
+		}
 		f->refusals += x->rcode == DNS_REFUSED;
 		flight_go_on(f);
 		return;
@@ -625,6 +640,8 @@ static struct flight *flight_new(struct flights *fs, const struct flight_ask *as
 	f->all = fs;
 	f->view = view_ref(ask->view);
 	f->route = ask->route;
+	f->budget = ask->budget ? ask->budget : FLIGHT_BUDGET;
+	f->ede = DNS_EDE_NONE;
 	f->key = ask->key;
 	memcpy(f->qname, ask->key.qname, ask->key.qname_len);
 	f->key.qname = f->qname;

@@ -24,17 +24,18 @@
 struct flight;
 struct flights;
 
-/* Why there is no answer. */
-struct flight_failure {
-	uint16_t rcode;		/* SERVFAIL, or REFUSED when every server said so */
-	uint16_t ede;		/* DNS_EDE_NONE, or an extended error for the client */
+/* What is said beside the answer, or in its place. */
+struct flight_end {
+	uint16_t    rcode;	/* the answer's; without one SERVFAIL, or REFUSED when every server said so */
+	uint16_t    ede;	/* DNS_EDE_NONE, or an extended error for the client */
+	const char *ede_text;	/* borrowed during the call: which upstream said so; NULL: it is our own */
 };
 
 /* Somebody who waits.  Embedded; on one flight's list until done() or flight_leave(). */
 struct waiter {
 	struct list node;
-	/* Once: with an answer (borrowed during the call), or with a failure. */
-	void (*done)(struct waiter *w, const struct dns_answer *answer, const struct flight_failure *failure);
+	/* Once: with an answer (borrowed during the call), or without (NULL). */
+	void (*done)(struct waiter *w, const struct dns_answer *answer, const struct flight_end *end);
 };
 
 struct flights_env {
@@ -53,7 +54,10 @@ struct flight_ask {
 	struct view     *view;
 	size_t           route;		/* index into the policy's routes */
 	struct cache_key key;
+	unsigned         budget;	/* sends that it may cost; 0: FLIGHT_BUDGET */
 };
+
+#define FLIGHT_BUDGET 24		/* sends for one client question, aliases included (CAMP) */
 
 enum flight_joined { FLIGHT_BEGUN, FLIGHT_JOINED };
 

@@ -9,7 +9,7 @@
 #include "resolve/resolver.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/rng.h"
 #include "dns/wire.h"
 #include "resolve/flight.h"
 
@@ -36,6 +36,7 @@ struct resolver {
 	struct resolver_env env;
 	struct flights     *flights;
 	struct view        *view;
+	struct limits      *limits;
 	struct list         clients;	/* all that wait */
 	size_t              waiting;
 	unsigned            batch[OUTCOMES];	/* answered at once in the present batch */
@@ -54,6 +55,7 @@ struct client {
 	uint64_t          asked_us;
 	uint16_t          keepalive_100ms;
 	bool              joined;
+	bool              limited;	/* counted by limits_wait() */
 	struct dns_query  query;	/* its question points to our own copy */
 	uint8_t           question[];
 };
@@ -97,20 +99,46 @@ static size_t resolver_limit(const struct resolver *r, const struct dns_query *q
 
 /* Room for records once header, question and OPT have theirs. */
 static size_t resolver_room(const struct resolver *r, const struct dns_query *q, enum net_proto proto,
-                            uint16_t ede)
+                            const struct dns_reply_head *head)
 {
-	return resolver_limit(r, q, proto) - dns_reply_head_len(q) - dns_reply_opt_len(q, ede);
+	return resolver_limit(r, q, proto) - dns_reply_head_len(q) - dns_reply_opt_len(q, head);
 }
 
 /* ---- replies made at once ---- */
 
+/* What limits say of a UDP reply; cuts it where they want that.  False: it must not go out. */
+static bool resolver_within_limits(struct resolver *r, enum net_proto proto, const struct addr *to,
+                                   uint64_t now_us, struct dns_reply_head *head, size_t *len)
+{
+	const struct limit_conf *conf = &r->view->setup->conf.policy->limits;
+
+	if (proto != NET_UDP || !conf->replies_per_second)
+		return true;
+	switch (limits_reply(r->limits, conf, to, now_us / 1000)) {
+	case LIMITS_REPLY:
+		return true;
+	case LIMITS_TRUNCATE:
+		*len = 0;
+		head->flags |= DNS_TC;
+		head->ancount = head->nscount = head->arcount = 0;
+		stats_count(resolver_stats(r), STATS_LIMITED);
+		return true;
+	case LIMITS_SILENCE:
+		break;
+	}
+	stats_count(resolver_stats(r), STATS_LIMITED);
+	return false;
+}
+
 static enum net_verdict resolver_reply_now(struct now *n, struct dns_reply_head *head, size_t len,
                                            enum stats_outcome outcome)
 {
-	head->keepalive_100ms = (uint16_t)(n->m->keepalive_ms / 100);
-	n->reply->len = dns_reply_finish(n->reply->octets, dns_reply_head_len(&n->q) + len, &n->q, head);
 	stats_bump(&resolver_stats(n->r)->outcome[outcome], 1);
 	n->r->batch[outcome]++;
+	if (!resolver_within_limits(n->r, n->m->proto, n->m->from, n->m->mono_us, head, &len))
+		return NET_SILENCE;
+	head->keepalive_100ms = (uint16_t)(n->m->keepalive_ms / 100);
+	n->reply->len = dns_reply_finish(n->reply->octets, dns_reply_head_len(&n->q) + len, &n->q, head);
 	resolver_count_reply(n->r, head);
 	return NET_REPLY;
 }
@@ -142,6 +170,8 @@ static enum net_verdict resolver_hit(struct now *n, struct cache_found *found)
 static void client_release(struct client *c)
 {
 	flight_leave(&c->waiter);
+	if (c->limited)
+		limits_answered(c->resolver->limits, &c->resolver->view->setup->conf.policy->limits, &c->path.peer);
 	timer_stop(c->resolver->env.timers, &c->deadline);
 	list_remove(&c->node);
 	c->resolver->waiting--;
@@ -160,14 +190,18 @@ static void client_send(struct client *c, struct dns_reply_head *head, size_t le
 	struct resolver   *r = c->resolver;
 	struct stats      *s = resolver_stats(r);
 	enum stats_outcome outcome = c->joined ? OUTCOME_JOINED : OUTCOME_MISS;
+	uint64_t           now_us;
 
 	head->keepalive_100ms = c->keepalive_100ms;
-	len = dns_reply_finish(r->scratch, dns_reply_head_len(&c->query) + len, &c->query, head);
+	now_us = clock_mono_us(r->env.upstream.clock);
 	client_release(c);
 	stats_bump(&s->outcome[outcome], 1);
-	histogram_add(&s->answer[outcome], clock_mono_us(r->env.upstream.clock) - c->asked_us, 1);
-	resolver_count_reply(r, head);
-	reply_path_send(&c->path, r->scratch, len);
+	histogram_add(&s->answer[outcome], now_us - c->asked_us, 1);
+	if (resolver_within_limits(r, c->path.proto, &c->path.peer, now_us, head, &len)) {
+		len = dns_reply_finish(r->scratch, dns_reply_head_len(&c->query) + len, &c->query, head);
+		resolver_count_reply(r, head);
+		reply_path_send(&c->path, r->scratch, len);
+	}
 	client_free(c);
 }
 
@@ -178,23 +212,27 @@ static void client_fail(struct client *c, uint16_t rcode, uint16_t ede)
 	client_send(c, &head, 0);
 }
 
-static void client_on_done(struct waiter *w, const struct dns_answer *answer,
-                           const struct flight_failure *failure)
+static void client_on_done(struct waiter *w, const struct dns_answer *answer, const struct flight_end *end)
 {
 	struct client        *c = list_entry(w, struct client, waiter);
 	struct resolver      *r = c->resolver;
-	struct dns_reply_head head = { .ede = DNS_EDE_NONE };
-	size_t                len;
+	struct dns_reply_head head = { .rcode = end->rcode, .ede = end->ede, .ede_text = end->ede_text };
+	uint8_t              *body = r->scratch + dns_reply_head_len(&c->query);
+	size_t                len = 0;
 
 	if (!answer) {
-		client_fail(c, failure->rcode, failure->ede);
+		client_send(c, &head, 0);
 		return;
 	}
-	head.rcode = answer->rcode;
-	if (dns_answer_write(answer, 0, r->scratch + dns_reply_head_len(&c->query),
-	                     resolver_room(r, &c->query, c->path.proto, DNS_EDE_NONE), &head,
-	                     &len) == DNS_FIT_NOT)
+	if (dns_answer_write(answer, 0, body, resolver_room(r, &c->query, c->path.proto, &head), &head,
+	                     &len) == DNS_FIT_NOT) {
+		/* An extended error gives way before data does; that it is missing is said by TC (RFC 8914 s. 3). */
+		head.ede = DNS_EDE_NONE;
 		head.flags |= DNS_TC;
+		if (end->ede != DNS_EDE_NONE)
+			dns_answer_write(answer, 0, body, resolver_room(r, &c->query, c->path.proto, &head), &head,
+			                 &len);
+	}
 	client_send(c, &head, len);
 }
 
@@ -222,6 +260,7 @@ static struct client *client_new(struct now *n)
 	c->asked_us = n->m->mono_us;
 	c->keepalive_100ms = (uint16_t)(n->m->keepalive_ms / 100);
 	c->joined = false;
+	c->limited = false;
 	timer_init(&c->deadline, client_on_deadline);
 	timer_start(r->env.timers, &c->deadline,
 	            n->m->mono_us / 1000 + r->view->setup->conf.times.query_timeout_ms);
@@ -273,6 +312,13 @@ static enum net_verdict resolver_miss(struct now *n, size_t route, const struct 
 	if (!c)
 		return resolver_overload(n, STATS_NO_MEMORY);
 	reply_path_keep(&c->path, n->m);
+	c->limited = n->m->proto == NET_UDP &&
+	             limits_wait(r->limits, &setup->conf.policy->limits, n->m->from);
+	if (n->m->proto == NET_UDP && !c->limited) {
+		client_release(c);
+		client_free(c);
+		return resolver_overload(n, STATS_LIMITED);
+	}
 	joined = flight_ask(r->flights, &ask, &c->waiter);
 	if (joined < 0) {
 		client_release(c);
@@ -330,10 +376,10 @@ static void resolver_look_ahead(struct resolver *r, unsigned index)
 static enum net_verdict resolver_resolve(struct now *n)
 {
 	struct resolver   *r = n->r;
-	struct cache_found found;
+	struct cache_found found = { .head.ede = DNS_EDE_NONE };
 
 	if (cache_find(r->env.cache, &n->key, n->m->boot_ms, n->reply->octets + dns_reply_head_len(&n->q),
-	               resolver_room(r, &n->q, n->m->proto, DNS_EDE_NONE), &found) == CACHE_FRESH)
+	               resolver_room(r, &n->q, n->m->proto, &found.head), &found) == CACHE_FRESH)
 		return resolver_hit(n, &found);
 	return resolver_miss(n, n->route, &n->key);
 }
@@ -358,8 +404,8 @@ static enum net_verdict resolver_answer(struct now *n)
 	}
 	if (n->rcode != DNS_NOERROR)
 		return resolver_error_now(n, (uint16_t)n->rcode, n->q.ede, OUTCOME_REFUSED);
-	switch (policy_decide(r->view->setup->policy, &n->q, n->reply->octets + dns_reply_head_len(&n->q), &head,
-	                      &len)) {
+	switch (policy_decide(r->view->setup->policy, &n->q, n->has_key ? n->route : 0, stream,
+	                      n->reply->octets + dns_reply_head_len(&n->q), &head, &len)) {
 	case POLICY_ANSWERED:
 		return resolver_reply_now(n, &head, len, OUTCOME_LOCAL);
 	case POLICY_REFUSED:
@@ -410,6 +456,7 @@ struct resolver *resolver_new(const struct resolver_env *env, struct setup *setu
 {
 	struct resolver   *r = calloc(1, sizeof *r);
 	struct flights_env flights_env;
+	struct siphash_key secret;
 
 	if (!r) {
 		setup_unref(setup);
@@ -426,7 +473,9 @@ struct resolver *resolver_new(const struct resolver_env *env, struct setup *setu
 	r->flights = flights_new(&flights_env);
 	r->scratch = malloc(DNS_MESSAGE_MAX + 1);
 	r->announced = malloc(NET_BATCH * sizeof *r->announced);
-	if (!r->view || !r->flights || !r->scratch || !r->announced) {
+	rng_bytes(env->upstream.rng, (uint8_t *)&secret, sizeof secret);
+	r->limits = limits_new(&secret);
+	if (!r->view || !r->flights || !r->scratch || !r->announced || !r->limits) {
 		resolver_free(r);
 		return NULL;
 	}
@@ -456,6 +505,7 @@ void resolver_free(struct resolver *r)
 	}
 	flights_free(r->flights);
 	view_unref(r->view);
+	limits_free(r->limits);
 	free(r->announced);
 	free(r->scratch);
 	free(r);

@@ -35,6 +35,7 @@ const struct stats_row stats_counter_rows[STATS_COUNTERS] = {
 	[STATS_CACHE_REFUSED] = { "cache_refused", "answers the cache had no room for" },
 	[STATS_TCP_CLIENTS] = { "tcp_clients", "client connections accepted" },
 	[STATS_TCP_REFUSED] = { "tcp_refused", "client connections closed because of a bound" },
+	[STATS_LIMITED] = { "limited", "UDP queries and replies held back by limits" },
 	[STATS_NO_MEMORY] = { "no_memory", "queries failed for want of memory or descriptors" },
 };
 

@@ -45,6 +45,7 @@ enum stats_counter {
 	STATS_CACHE_REFUSED,	/* answers too large, or with no room to be made */
 	STATS_TCP_CLIENTS,	/* client connections accepted */
 	STATS_TCP_REFUSED,	/* closed at once because of a bound */
+	STATS_LIMITED,		/* UDP queries and replies held back by limits */
 	STATS_NO_MEMORY,	/* queries failed for want of memory, descriptors or sockets */
 	STATS_COUNTERS
 };

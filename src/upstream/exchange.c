@@ -150,24 +150,22 @@ static bool exchange_find_opt(const uint8_t *msg, size_t len, struct cursor *opt
 	return false;
 }
 
-/* A server says how long it will keep an idle connection (RFC 7828 s. 3.2.2). */
-static void exchange_note_keepalive(struct exchange *x, const uint8_t *msg, size_t len)
+/* What the reply's OPT says that concerns us: how long the server keeps an idle connection (RFC 7828
+ * s. 3.2.2), and why it could not answer (RFC 8914).  Malformed options end the reading and do no harm. */
+static void exchange_read_options(struct exchange *x, struct cursor options)
 {
-	struct cursor options;
-
-	if (!exchange_find_opt(msg, len, &options))
-		return;
 	while (cursor_left(&options)) {
-		uint16_t code = cursor_u16(&options), n = cursor_u16(&options);
+		uint16_t      code = cursor_u16(&options);
+		struct cursor value = cursor_sub(&options, cursor_u16(&options));
+		size_t        len = cursor_left(&value);
+		uint16_t      number = cursor_u16(&value);
 
-		if (code == DNS_OPTION_KEEPALIVE && n == 2) {
-			uint16_t tenths = cursor_u16(&options);
-
-			if (!options.bad)
-				transport_idle_hint(&x->send, tenths * 100u);
-			return;
-		}
-		cursor_skip(&options, n);
+		if (value.bad || len < 2)
+			continue;
+		if (code == DNS_OPTION_KEEPALIVE && len == 2 && x->kind != TRANSPORT_UDP)
+			transport_idle_hint(&x->send, number * 100u);
+		if (code == DNS_OPTION_EDE && x->ede == DNS_EDE_NONE)
+			x->ede = number;
 	}
 }
 
@@ -188,13 +186,9 @@ static void exchange_note_case(struct exchange *x)
 }
 
 /* FORMERR or NOTIMP without an OPT: the server may know no EDNS. */
-static bool exchange_rejects_edns(const struct exchange *x, const uint8_t *msg, size_t len)
+static bool exchange_rejects_edns(const struct exchange *x, unsigned rcode, bool has_opt)
 {
-	unsigned      rcode = wire_u16(msg + 2) & DNS_RCODE;
-	struct cursor options;
-
-	return x->with_edns && (rcode == DNS_FORMERR || rcode == DNS_NOTIMP) &&
-	       !exchange_find_opt(msg, len, &options);
+	return x->with_edns && !has_opt && (rcode == DNS_FORMERR || rcode == DNS_NOTIMP);
 }
 
 static void exchange_failed(struct exchange *x, uint8_t rcode)
@@ -212,21 +206,22 @@ static void exchange_on_reply(struct exchange *x, const uint8_t *msg, size_t len
 	struct dns_answer          answer;
 	struct dns_name            target;
 	struct cursor              options;
+	bool                       has_opt = exchange_find_opt(msg, len, &options);
 
-	if (x->kind != TRANSPORT_UDP)
-		exchange_note_keepalive(x, msg, len);
+	if (has_opt)
+		exchange_read_options(x, options);
 	if (flags & DNS_TC && x->kind == TRANSPORT_UDP) {
 		channel_count(x->channel, UPSTREAM_TRUNCATED);
 		stats_count(env->stats, STATS_TCP_RETRIES);
 		exchange_finish(x, EXCHANGE_TRUNCATED, NULL, NULL);
 		return;
 	}
-	if (exchange_rejects_edns(x, msg, len)) {
+	if (exchange_rejects_edns(x, flags & DNS_RCODE, has_opt)) {
 		atomic_store(&x->channel->upstream->no_edns_until_ms, clock_boot_ms(env->clock) + EDNS_MEMO_MS);
 		exchange_finish(x, EXCHANGE_NO_EDNS, NULL, NULL);
 		return;
 	}
-	if (exchange_find_opt(msg, len, &options) && options.base[options.pos - 6]) {
+	if (has_opt && options.base[options.pos - 6]) {
 		exchange_failed(x, DNS_SERVFAIL);	/* an extended rcode concerns this hop (RFC 6891 s. 6.1.3) */
 		return;
 	}
@@ -318,6 +313,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	x->send.sent_us = 0;
 	x->error = 0;
 	x->rcode = 0;
+	x->ede = DNS_EDE_NONE;
 	x->mismatches = 0;
 	x->case_differs = false;
 	x->started_us = clock_mono_us(env->clock);

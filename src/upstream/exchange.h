@@ -45,6 +45,7 @@ struct exchange {
 	uint64_t                        started_us, ended_us;
 	int                             error;		/* EXCHANGE_LOST: negative errno */
 	uint8_t                         rcode;		/* EXCHANGE_FAILED */
+	uint16_t                        ede;		/* the reply's first extended error; DNS_EDE_NONE */
 	uint8_t                         mismatches;
 	bool                            with_edns;
 	bool                            case_differs;
