@@ -1,4 +1,4 @@
-/* log.c - lines on standard error. */
+/* log.c - lines on standard error, or wherever the sink takes them. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -9,12 +9,14 @@
 #include <unistd.h>
 
 #define LOG_LINE_MAX   1024
+#define LOG_LABEL_MAX  16
 #define LOG_LIMIT_S    10
 #define LOG_LIMIT_SAID 5
 
 const char *const log_level_names[] = { "error", "warning", "notice", "info", "debug", NULL };
 
 static _Atomic int log_level_now = LOG_LEVEL_NOTICE;
+static const struct log_sink *log_sink_now;	/* NULL: plain lines */
 
 void log_set_level(enum log_level level)
 {
@@ -42,26 +44,79 @@ static size_t log_escape(const char *text, char *out, size_t size)
 	return n;
 }
 
+/* What stands in front of a line on standard error; what is ordinary needs no label. */
+static size_t log_label(enum log_level level, char out[LOG_LABEL_MAX])
+{
+	if (log_sink_now)
+		return (size_t)snprintf(out, LOG_LABEL_MAX, "<%d>", log_priority(level));
+	if (level == LOG_LEVEL_NOTICE || level == LOG_LEVEL_INFO)
+		return 0;
+	return (size_t)snprintf(out, LOG_LABEL_MAX, "%s: ", log_level_names[level]);
+}
+
+static void log_write(enum log_level level, const struct log_field *fields, const char *format, va_list ap)
+{
+	char   text[LOG_LINE_MAX], label[LOG_LABEL_MAX], line[LOG_LABEL_MAX + 2 * LOG_LINE_MAX];
+	char  *said = line + LOG_LABEL_MAX;	/* the label goes right before it */
+	size_t n, before;
+	int    saved = errno;
+
+	vsnprintf(text, sizeof text, format, ap);
+	n = log_escape(text, said, 2 * LOG_LINE_MAX - LOG_LABEL_MAX);
+	said[n] = '\0';
+	if (log_sink_now && log_sink_now->take(level, said, fields)) {
+		errno = saved;
+		return;
+	}
+	before = log_label(level, label);
+	memcpy(said - before, label, before);
+	said[n++] = '\n';
+	if (write(STDERR_FILENO, said - before, before + n) < 0)
+		errno = saved;	/* nobody is left to tell */
+	errno = saved;
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
-	char    text[LOG_LINE_MAX], line[2 * LOG_LINE_MAX];
-	size_t  n;
 	va_list ap;
-	int     saved = errno;
 
 	if (!log_enabled(level))
 		return;
 	va_start(ap, format);
-	vsnprintf(text, sizeof text, format, ap);
+	log_write(level, NULL, format, ap);
 	va_end(ap);
-	n = (size_t)snprintf(line, sizeof line, "%s: ", log_level_names[level]);
-	if (level == LOG_LEVEL_NOTICE || level == LOG_LEVEL_INFO)
-		n = 0;	/* what is ordinary needs no label */
-	n += log_escape(text, line + n, sizeof line - n - 1);
-	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, n) < 0)
-		errno = saved;	/* nobody is left to tell */
-	errno = saved;
+}
+
+void log_event(enum log_level level, const struct log_field *fields, const char *format, ...)
+{
+	va_list ap;
+
+	if (!log_enabled(level))
+		return;
+	va_start(ap, format);
+	log_write(level, fields, format, ap);
+	va_end(ap);
+}
+
+void log_lines(enum log_level level, const char *text)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		if (n)
+			log_line(level, "%.*s", (int)(n < LOG_LINE_MAX ? n : LOG_LINE_MAX), text);
+		text += n + (text[n] == '\n');
+	}
+}
+
+void log_set_sink(const struct log_sink *sink)
+{
+	log_sink_now = sink;
+}
+
+int log_priority(enum log_level level)
+{
+	return (int)level + 3;	/* both lists run from the gravest on; syslog has three graver ones */
 }
 
 bool log_limit_pass(struct log_limit *limit, uint32_t *dropped)

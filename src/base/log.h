@@ -1,10 +1,11 @@
 /* log.h - one event, one line, saying what we do next.
  *
- * The level is the one piece of state that is not handed down: a log line must
+ * The level and the sink are the state that is not handed down: a log line must
  * be possible anywhere above base/, dns/, cache/ and conf/ (which tell their
  * callers instead).  Lines go to standard error in one write, so that lines of
- * several threads do not mix.  Control characters and octets that are not
- * ASCII are written as \ooo: what strangers send cannot forge a line.
+ * several threads do not mix, or to the sink of a process that has a journal.
+ * Control characters and octets that are not ASCII are written as \ooo: what
+ * strangers send cannot forge a line.
  */
 #ifndef LARDER_BASE_LOG_H
 #define LARDER_BASE_LOG_H
@@ -21,6 +22,29 @@ extern const char *const log_level_names[];	/* "error" … "debug", then NULL */
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Each line of text as a line of its own. */
+void log_lines(enum log_level level, const char *text);
+
+/* What a line is about, for those who search a journal; the text says it, too.
+ * Names are upper case and underscores. */
+struct log_field {
+	const char *name, *value;	/* borrowed for the call */
+};
+/* LOG_FIELDS({ "LARDER_ADDRESS", text }) */
+#define LOG_FIELDS(...) ((const struct log_field[]){ __VA_ARGS__, { NULL, NULL } })
+/* As log_line(), with fields (NULL: none) for the sink.  Standard error gets the text alone. */
+void log_event(enum log_level level, const struct log_field *fields, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* take() gets a line (text without label or line end; fields end with a NULL name, or are NULL); false: it could
+ * not, and the line goes to standard error, with its priority in front as "<4>", which whoever collects the
+ * output of services understands. */
+struct log_sink {
+	bool (*take)(enum log_level level, const char *text, const struct log_field *fields);
+};
+/* Before there are threads.  Borrows sink for good; NULL: plain lines. */
+void log_set_sink(const struct log_sink *sink);
+int  log_priority(enum log_level level);	/* of syslog: 3 for an error … 7 for debug */
 
 /* What a stranger can provoke is said at most 5 times in 10 s a place; the next
  * line that is let through says how many were left out. */

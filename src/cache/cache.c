@@ -108,18 +108,51 @@ void cache_prefetch_entry(const struct cache *c, const struct cache_key *key)
 	shard_prefetch_entry(cache_shard_of(c, key), cache_tag(c, key));
 }
 
-/* NXDOMAIN, which lies under qtype 0, answers where nothing fresh is known for the type. */
-static struct entry *cache_fresh_entry(const struct cache *c, const struct shard *s,
-                                       const struct cache_key *key, uint32_t now)
+static struct cache_key cache_nxdomain_key(const struct cache_key *key)
 {
-	struct cache_key nxdomain = *key;
-	struct entry    *e = shard_find(s, key, cache_tag(c, key));
+	struct cache_key k = *key;
 
-	if (e && shard_is_fresh(e, now))
-		return e;
-	nxdomain.qtype = 0;
-	e = shard_find(s, &nxdomain, cache_tag(c, &nxdomain));
+	k.qtype = 0;
+	return k;
+}
+
+static struct cache_key cache_failure_key(const struct cache_key *key)
+{
+	struct cache_key k = *key;
+
+	k.variant = (uint8_t)((key->variant & CACHE_CD) | CACHE_FAILED);
+	return k;
+}
+
+static struct entry *cache_get(const struct cache *c, const struct shard *s, const struct cache_key *key)
+{
+	return shard_find(s, key, cache_tag(c, key));
+}
+
+static struct entry *cache_get_fresh(const struct cache *c, const struct shard *s,
+                                     const struct cache_key *key, uint32_t now)
+{
+	struct entry *e = cache_get(c, s, key);
+
 	return e && shard_is_fresh(e, now) ? e : NULL;
+}
+
+/* Data for the type, or else NXDOMAIN, which answers every type. */
+static struct entry *cache_get_answer(const struct cache *c, const struct shard *s,
+                                      const struct cache_key *key, uint32_t now)
+{
+	struct cache_key nxdomain = cache_nxdomain_key(key);
+	struct entry    *e = cache_get_fresh(c, s, key, now);
+
+	return e ? e : cache_get_fresh(c, s, &nxdomain, now);
+}
+
+static void cache_forget(const struct cache *c, struct shard *s, const struct cache_key *key)
+{
+	struct entry *e = cache_get(c, s, key);
+
+	if (e)
+		shard_remove(s, e);
 }
 
 enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint8_t *out,
@@ -127,18 +160,19 @@ enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint6
 {
 	struct shard     *s = cache_shard(c, key->name_hash);
 	uint32_t          now = shard_time(now_ms);
+	struct cache_key  failure = cache_failure_key(key);
 	struct entry     *e;
 	struct dns_answer a;
 
 	pthread_rwlock_rdlock(&s->lock);
-	e = cache_fresh_entry(c, s, key, now);
-	if (!e) {
+	e = cache_get_answer(c, s, key, now);
+	if (!e && !(e = cache_get_fresh(c, s, &failure, now))) {
 		pthread_rwlock_unlock(&s->lock);
 		return CACHE_MISS;
 	}
 	shard_answer(e, &a);
 	found->kind = a.kind;
-	found->head = (struct dns_reply_head){ .rcode = a.rcode, .ede = a.ede };
+	found->head = (struct dns_reply_head){ .rcode = a.rcode, .ede = DNS_EDE_NONE };
 	found->fit = dns_answer_write(&a, (now - e->stored) / 16, out, room, &found->head, &found->len);
 	shard_touch(e);
 	pthread_rwlock_unlock(&s->lock);
@@ -148,24 +182,18 @@ enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint6
 int cache_put(struct cache *c, const struct cache_key *key, const struct dns_answer *a, uint64_t now_ms)
 {
 	struct shard    *s = cache_shard(c, key->name_hash);
-	struct cache_key at = *key;
+	struct cache_key nxdomain = cache_nxdomain_key(key), failure = cache_failure_key(key), at = *key;
 	struct entry    *e;
 
 	if (!a->ttl_s)
 		return 0;
 	if (a->kind == DNS_ANSWER_NXDOMAIN)
-		at.qtype = 0;
+		at = nxdomain;
 	pthread_rwlock_wrlock(&s->lock);
 	e = shard_store(s, &at, cache_tag(c, &at), a, shard_time(now_ms));
-	if (at.qtype) {		/* the name exists after all */
-		struct cache_key nxdomain = *key;
-		struct entry    *old;
-
-		nxdomain.qtype = 0;
-		old = shard_find(s, &nxdomain, cache_tag(c, &nxdomain));
-		if (old)
-			shard_remove(s, old);
-	}
+	if (a->kind != DNS_ANSWER_NXDOMAIN)	/* the name exists after all */
+		cache_forget(c, s, &nxdomain);
+	cache_forget(c, s, &failure);		/* holds begin anew after a success */
 	pthread_rwlock_unlock(&s->lock);
 	return e ? 0 : -ENOSPC;
 }
@@ -177,30 +205,33 @@ static uint32_t cache_hold_s(uint32_t first_s, uint32_t max_s, unsigned failures
 	return hold < max_s ? (uint32_t)hold : max_s;
 }
 
-int cache_put_failure(struct cache *c, const struct cache_key *key, uint16_t ede, uint32_t first_s,
-                      uint32_t max_s, uint64_t now_ms)
+/* How often in a row it has failed by now, if the last time is not long ago. */
+static unsigned cache_failures(const struct entry *e, uint32_t max_s, uint32_t now)
 {
-	struct dns_answer a = { .kind = DNS_ANSWER_FAILURE, .rcode = DNS_SERVFAIL, .ede = ede };
+	uint64_t memory_s = e ? (uint64_t)e->ttl_s + max_s : 0;
+
+	return e && (now - e->stored) / 16 <= memory_s ? e->failures : 0;
+}
+
+int cache_put_failure(struct cache *c, const struct cache_key *key, uint32_t first_s, uint32_t max_s,
+                      uint64_t now_ms)
+{
+	struct dns_answer a = { .kind = DNS_ANSWER_FAILURE, .rcode = DNS_SERVFAIL };
 	struct shard     *s = cache_shard(c, key->name_hash);
+	struct cache_key  at = cache_failure_key(key);
 	uint32_t          now = shard_time(now_ms);
 	struct entry     *e;
-	unsigned          failures = 0;
-	int               err = 0;
+	unsigned          failures;
+	int               err = -EEXIST;
 
 	pthread_rwlock_wrlock(&s->lock);
-	e = cache_fresh_entry(c, s, key, now);
-	if (e && e->kind != DNS_ANSWER_FAILURE) {
-		err = -EEXIST;
-	} else {
-		e = shard_find(s, key, cache_tag(c, key));
-		if (e && e->kind == DNS_ANSWER_FAILURE)
-			failures = e->failures;
+	if (!cache_get_answer(c, s, key, now)) {
+		failures = cache_failures(cache_get(c, s, &at), max_s, now);
 		a.ttl_s = cache_hold_s(first_s, max_s, failures);
-		e = shard_store(s, key, cache_tag(c, key), &a, now);
+		e = shard_store(s, &at, cache_tag(c, &at), &a, now);
+		err = e ? 0 : -ENOSPC;
 		if (e)
 			e->failures = (uint8_t)(failures < UINT8_MAX ? failures + 1 : failures);
-		else
-			err = -ENOSPC;
 	}
 	pthread_rwlock_unlock(&s->lock);
 	return err;

@@ -1,7 +1,9 @@
 /* cache.h - answers by key, shared by all workers.
  *
  * The key is (qname, qtype, DO, CD, route); class is always IN.  An NXDOMAIN
- * lies under qtype 0 and answers every type of its name (RFC 2308 s. 5).
+ * lies under qtype 0 and answers every type of its name (RFC 2308 s. 5).  A held
+ * failure lies beside the answers, under a key without DO, and answers where
+ * nothing fresh is known (RFC 9520 s. 3.2).
  *
  * Any thread may call anything.  What is found is copied out under a lock that
  * readers share; nothing borrowed leaves this folder.
@@ -18,7 +20,11 @@
 
 struct cache;
 
-enum cache_variant { CACHE_DO = 1, CACHE_CD = 2 };
+enum cache_variant {
+	CACHE_DO = 1,
+	CACHE_CD = 2,
+	CACHE_FAILED = 4,	/* the cache's own: a held failure */
+};
 
 struct cache_key {
 	const uint8_t *qname;		/* borrowed; lower case */
@@ -41,7 +47,7 @@ uint64_t cache_hash_key(const struct cache *c, const struct cache_key *key);
 enum cache_result { CACHE_MISS, CACHE_FRESH };
 
 struct cache_found {
-	struct dns_reply_head head;	/* rcode and counts of what was copied; ede of a held failure */
+	struct dns_reply_head head;	/* rcode and counts of what was copied */
 	enum dns_answer_fit   fit;
 	size_t                len;	/* octets written */
 	uint8_t               kind;	/* enum dns_answer_kind */
@@ -61,8 +67,8 @@ void cache_prefetch_entry(const struct cache *c, const struct cache_key *key);
 int cache_put(struct cache *c, const struct cache_key *key, const struct dns_answer *a, uint64_t now_ms);
 /* Holds a failure (RFC 9520 s. 3.2): first_s, doubling with each failure in a row up to max_s.  Never
  * replaces a fresh answer.  Gives what cache_put() gives. */
-int cache_put_failure(struct cache *c, const struct cache_key *key, uint16_t ede, uint32_t first_s,
-                      uint32_t max_s, uint64_t now_ms);
+int cache_put_failure(struct cache *c, const struct cache_key *key, uint32_t first_s, uint32_t max_s,
+                      uint64_t now_ms);
 
 /* Each gives how many entries went.  Names in wire form, lower case. */
 uint64_t cache_flush_all(struct cache *c);

@@ -322,7 +322,6 @@ void shard_answer(const struct entry *e, struct dns_answer *out)
 		.kind = e->kind,
 		.rcode = e->rcode,
 		.crosses_route = e->crosses_route,
-		.ede = e->ede,
 		.ttl_s = e->ttl_s,
 		.ancount = e->ancount,
 		.nscount = e->nscount,
@@ -373,7 +372,6 @@ struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t
 	e->ttl_count = a->ttl_count;
 	e->body_len = a->body_len;
 	e->required_len = a->required_len;
-	e->ede = a->ede;
 	e->qname_len = key->qname_len;
 	e->variant = key->variant;
 	e->kind = a->kind;

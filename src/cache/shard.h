@@ -24,7 +24,6 @@ struct entry {
 	uint16_t        ancount, nscount, arcount;
 	uint16_t        ttl_count;
 	uint16_t        body_len, required_len;
-	uint16_t        ede;
 	uint8_t         qname_len;
 	uint8_t         variant;
 	uint8_t         kind, rcode;

@@ -188,16 +188,15 @@ static struct conf_setting *parse_entry_find(struct parser *p, const struct conf
 
 static void parse_upstream(struct parser *p, struct conf_setting *s)
 {
-	struct conf_setting *url = &p->settings->groups[conf_option_index("upstreams.*.url")].own;
-	struct conf_setting *pins = &p->settings->groups[conf_option_index("upstreams.*.pins")].own;
-	char                 clip[CONF_CLIP_MAX];
+	char clip[CONF_CLIP_MAX];
 
 	if (!parse_expect(p, s->key.text, YAML_MAPPING_START_EVENT, &s->key)) {
 		s->bad = true;
 		return;
 	}
-	conf_setting_clear(url);	/* nothing is given twice yet */
-	conf_setting_clear(pins);
+	for (size_t i = 0; i < conf_option_count; i++)	/* nothing is given twice yet */
+		if (conf_option_is_in(&conf_options[i], "upstreams.*."))
+			conf_setting_clear(&p->settings->groups[i].own);
 	p->entry = s;
 	parse_section(p, "upstreams.*.");
 	p->entry = NULL;

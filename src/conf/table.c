@@ -98,6 +98,8 @@ const struct conf_option conf_options[] = {
 	{ "upstreams", CONF_UPSTREAMS, 0, 1024, NULL, FIELD(upstreams),
 	  "Named upstreams; they serve only routes that name them, unless forward lists them." },
 	{ "upstreams.*.url", CONF_URL, 0, 0, NULL, FIELD(upstreams), "Where the upstream is." },
+	{ "upstreams.*.trusted", CONF_BOOL, 0, 0, "no", NOWHERE,
+	  "Believe the AD flag of this upstream; needs a transport that authenticates it." },
 	{ "upstreams.*.pins", CONF_PINS, 0, 0, NULL, NOWHERE,
 	  "Hashes of the keys that the upstream may have." },
 	{ "routes", CONF_ROUTES, 0, 4096, NULL, FIELD(policy.routes),

@@ -63,10 +63,42 @@ static void control_on_caller(uv_stream_t *listener, int status)
 	}
 }
 
+/* Listens on a bound socket, which is taken over whatever happens. */
+static int control_start(struct control *c, int fd)
+{
+	int err;
+
+	c->stall_ms = CONTROL_STALL_MS;
+	list_init(&c->connections);
+	uv_pipe_init(c->loop, &c->listener, 0);
+	c->listener.data = c;
+	c->holders = 1;
+	err = uv_pipe_open(&c->listener, fd);
+	if (err)
+		close(fd);
+	else
+		err = uv_listen((uv_stream_t *)&c->listener, CONTROL_CONNECTIONS_MAX,
+				control_on_caller);
+	if (err)
+		control_close(c);
+	return err;
+}
+
+static struct control *control_new(uv_loop_t *loop, const struct control_ops *ops)
+{
+	struct control *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return NULL;
+	c->loop = loop;
+	c->ops = *ops;
+	return c;
+}
+
 int control_open(uv_loop_t *loop, const char *path, const struct control_ops *ops,
 		 struct control **out)
 {
-	struct control *c = calloc(1, sizeof *c);
+	struct control *c = control_new(loop, ops);
 	int             fd, err;
 
 	if (!c)
@@ -76,25 +108,25 @@ int control_open(uv_loop_t *loop, const char *path, const struct control_ops *op
 		free(c);
 		return err;
 	}
-	c->loop = loop;
-	c->ops = *ops;
-	c->stall_ms = CONTROL_STALL_MS;
-	list_init(&c->connections);
-	uv_pipe_init(loop, &c->listener, 0);
-	c->listener.data = c;
-	c->holders = 1;
-	err = uv_pipe_open(&c->listener, fd);
-	if (err)
+	err = control_start(c, fd);
+	if (!err)
+		*out = c;
+	return err;
+}
+
+int control_adopt(uv_loop_t *loop, int fd, const struct control_ops *ops, struct control **out)
+{
+	struct control *c = control_new(loop, ops);
+	int             err;
+
+	if (!c) {
 		close(fd);
-	else
-		err = uv_listen((uv_stream_t *)&c->listener, CONTROL_CONNECTIONS_MAX,
-				control_on_caller);
-	if (err) {
-		control_close(c);
-		return err;
+		return -ENOMEM;
 	}
-	*out = c;
-	return 0;
+	err = control_start(c, fd);	/* c->file is empty: nothing will be removed */
+	if (!err)
+		*out = c;
+	return err;
 }
 
 void control_close(struct control *c)

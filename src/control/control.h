@@ -67,7 +67,10 @@ struct control;
  * Copies ops; borrows loop. */
 int  control_open(uv_loop_t *loop, const char *path, const struct control_ops *ops,
                   struct control **out);
-/* Closes socket and connections, removes the socket file.  Memory goes back as the loop
+/* The same with a listening socket that somebody else opened, whose file and mode are theirs to care for.
+ * Takes fd, also when it fails. */
+int  control_adopt(uv_loop_t *loop, int fd, const struct control_ops *ops, struct control **out);
+/* Closes socket and connections, removes the socket file that was made.  Memory goes back as the loop
  * turns, so it must run until it has nothing left.  NULL is fine. */
 void control_close(struct control *c);
 

@@ -1,7 +1,8 @@
 /* daemon.c - the main thread: what happens once, and what is told to all workers.
  *
- * Order of the start: sockets are bound, the control socket too, then the user
- * is changed, then threads begin.  A reload parses whole, opens what is new,
+ * Order of the start: sockets are bound (those that the service manager handed
+ * over are there already), the control socket too, then the user is changed,
+ * then threads begin, then the service manager hears that we are ready.  A reload parses whole, opens what is new,
  * and only then hands out the new setup; when anything of that fails the old
  * configuration stays in force.
  *
@@ -15,26 +16,30 @@
 #include "base/log.h"
 #include "cache/cache.h"
 #include "control/control.h"
+#include "daemon/activation.h"
+#include "daemon/service.h"
 #include "daemon/sockets.h"
 #include "daemon/worker.h"
 
 #include <errno.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include <uv.h>
 
 #define STOP_GRACE_MS   1000
 #define RESOLV_CHECK_MS 1000
 #define DEFAULT_SOCKET  "/run/larder/io.larder"
+#define CONTROL_GROUP   "larder"
 
 /* An address that is being listened on. */
 struct listening {
@@ -52,6 +57,7 @@ struct file_mark {
 
 struct daemon {
 	const struct conf_args *args;		/* borrowed */
+	struct activation      *handed;		/* borrowed */
 	struct conf            *conf;		/* a reference */
 	struct setup           *setup;		/* a reference; holds one to conf */
 	struct cache           *cache;
@@ -60,12 +66,15 @@ struct daemon {
 	struct listening       *listening;
 	size_t                  listening_count;
 	struct control         *control;	/* NULL: none */
+	struct service          service;
 	uv_loop_t               loop;
 	uv_signal_t             on_hup, on_term, on_int;
 	uv_timer_t              resolv_timer;
 	struct file_mark        resolv_mark;
 	uint64_t                started_us, loaded_us;
 	const char             *listen_texts[64];	/* for control_status */
+	bool                    control_is_ours;	/* we made its file */
+	bool                    refused;	/* the last reload was */
 	bool                    stopping;
 };
 
@@ -129,9 +138,13 @@ static bool daemon_conf_listens(const struct conf *conf, const struct addr *addr
 /* Opens one address for all workers.  False: it is said why. */
 static bool daemon_listen(struct daemon *d, const struct addr *addr)
 {
-	struct socket_pair  pairs[64];
-	struct listening   *more;
-	enum sockets_result result = sockets_open(addr, pairs, d->worker_count);
+	const struct activation_socket *handed = activation_find(d->handed, addr);
+	struct socket_pair              pairs[64];
+	struct listening               *more;
+	enum sockets_result             result;
+
+	result = handed ? sockets_share(addr, handed->udp, handed->tcp, pairs, d->worker_count) :
+	                  sockets_open(addr, pairs, d->worker_count);
 
 	if (result != SOCKETS_OPEN)
 		return result == SOCKETS_SKIPPED;
@@ -178,7 +191,8 @@ static bool daemon_listen_all(struct daemon *d, const struct conf *conf)
 		return false;
 	}
 	for (size_t i = 0; i < conf->listen_count; i++)
-		if (!daemon_has_port(d, addr_port(&conf->listen[i])))
+		if (!daemon_has_port(d, addr_port(&conf->listen[i])) &&
+		    !activation_find(d->handed, &conf->listen[i]))
 			new[count++] = &conf->listen[i];
 	good = sockets_are_free(new, count);
 	free(new);
@@ -208,8 +222,8 @@ static void daemon_warn_of_access(const struct conf *conf)
 
 		if (addr_is_loopback(&conf->listen[i]))
 			continue;
-		log_warning("%s: listening beyond this host, but `allow` lets only this host ask; set `allow`",
-		            addr_format(&conf->listen[i], text));
+		log_event(LOG_LEVEL_WARNING, LOG_FIELDS({ "LARDER_ADDRESS", addr_format(&conf->listen[i], text) }),
+		          "%s: listening beyond this host, but `allow` lets only this host ask; set `allow`", text);
 	}
 }
 
@@ -289,22 +303,13 @@ static void daemon_warn_of_restart(const struct conf *old, const struct conf *ne
 		log_warning("`user` takes effect at the next start");
 }
 
-/* Prints a report line by line, so that each stands behind its own label. */
-static void daemon_log_report(enum log_level level, char *report)
-{
-	char *save = NULL;
-
-	for (char *line = strtok_r(report, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		log_line(level, "%s", line);
-}
-
 static int daemon_reload(struct daemon *d, char **report)
 {
 	struct listener_conf listeners;
 	struct setup        *setup;
 	struct conf         *conf;
 
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)daemon_now_us());
+	service_reloading(&d->service, daemon_now_us());
 	conf = conf_load(d->args, report);
 	setup = conf ? daemon_make_setup(conf, d->worker_count, d->setup) : NULL;
 	if (!setup || !daemon_listen_all(d, conf)) {
@@ -313,11 +318,12 @@ static int daemon_reload(struct daemon *d, char **report)
 		daemon_unlisten_others(d, d->conf);	/* what had been opened already */
 		setup_unref(setup);
 		conf_unref(conf);
-		sd_notify(0, "READY=1");
+		d->refused = true;
+		service_reloaded(&d->service);
 		return -EINVAL;
 	}
 	if (*report)
-		daemon_log_report(LOG_LEVEL_WARNING, *report);
+		log_lines(LOG_LEVEL_WARNING, *report);
 	daemon_unlisten_others(d, conf);
 	daemon_warn_of_restart(d->conf, conf);
 	daemon_warn_of_access(conf);
@@ -333,8 +339,9 @@ static int daemon_reload(struct daemon *d, char **report)
 	d->conf = conf;
 	log_set_level(conf->log_level);
 	d->loaded_us = daemon_now_us();
+	d->refused = false;
 	daemon_watch_resolv(d);
-	sd_notify(0, "READY=1");
+	service_reloaded(&d->service);
 	log_notice("configuration read again: %zu upstreams, %zu routes", conf->upstream_count,
 	           conf->policy.route_count - 1);
 	return 0;
@@ -348,7 +355,7 @@ static void daemon_on_hup(uv_signal_t *s, int signum)
 	(void)signum;
 	if (daemon_reload(d, &report) < 0) {
 		if (report)
-			daemon_log_report(LOG_LEVEL_ERROR, report);
+			log_lines(LOG_LEVEL_ERROR, report);
 		log_error("the configuration was not taken; the old one stays in force");
 	}
 	free(report);
@@ -463,6 +470,17 @@ static void daemon_make_socket_dir(const char *path)
 	free(dir);
 }
 
+static bool daemon_adopt_control(struct daemon *d, const struct control_ops *ops)
+{
+	int err = control_adopt(&d->loop, d->handed->control, ops, &d->control);
+
+	d->handed->control = -1;
+	if (err < 0)
+		log_warning("the control socket that was handed over: %s; going on without, larderctl will not"
+		            " work", strerror(-err));
+	return true;
+}
+
 /* False: larderd must not start. */
 static bool daemon_open_control(struct daemon *d)
 {
@@ -478,6 +496,8 @@ static bool daemon_open_control(struct daemon *d)
 	const char *path = d->conf->control_socket;
 	int         err;
 
+	if (d->handed->control >= 0)
+		return daemon_adopt_control(d, &ops);
 	if (!path)
 		return true;
 	if (!strcmp(path, DEFAULT_SOCKET))
@@ -491,17 +511,95 @@ static bool daemon_open_control(struct daemon *d)
 	if (err < 0)
 		log_warning("control socket %s: %s; going on without, larderctl will not work", path,
 		            strerror(-err));
+	d->control_is_ours = !err;
 	return true;
+}
+
+/* ---- what the service manager hears ---- */
+
+static void daemon_summary(void *arg, char *out, size_t size)
+{
+	struct daemon     *d = arg;
+	struct cache_stats cache;
+	size_t             n, shown = d->listening_count < 4 ? d->listening_count : 4;
+
+	cache_read_stats(d->cache, clock_boot_ms(clock_system()), &cache);
+	n = (size_t)snprintf(out, size, "listening on ");
+	for (size_t i = 0; i < shown; i++)
+		n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "", d->listening[i].text);
+	if (shown < d->listening_count)
+		n += (size_t)snprintf(out + n, size - n, " and %zu more", d->listening_count - shown);
+	snprintf(out + n, size - n, "; %zu upstream%s%s; cache: %" PRIu64 " answers, %" PRIu64 " %% full%s",
+	         d->conf->upstream_count, d->conf->upstream_count == 1 ? "" : "s",
+	         d->conf->policy.routes[0].upstream_count ? "" : ", none for names outside the routes",
+	         (uint64_t)cache.entries, (uint64_t)cache.octets * 100 / (uint64_t)cache.size_octets,
+	         d->refused ? "; the last reload was refused" : "");
+}
+
+static uint64_t daemon_heartbeat(void *arg, unsigned worker)
+{
+	struct daemon *d = arg;
+
+	return atomic_load_explicit(&worker_stats(d->workers[worker])->heartbeat, memory_order_relaxed);
+}
+
+static void daemon_nudge(void *arg, unsigned worker)
+{
+	struct daemon *d = arg;
+
+	worker_nudge(d->workers[worker]);
+}
+
+static void daemon_init_service(struct daemon *d)
+{
+	const struct service_ops ops = {
+		.summary = daemon_summary,
+		.heartbeat = daemon_heartbeat,
+		.nudge = daemon_nudge,
+		.arg = d,
+	};
+
+	service_init(&d->service, &d->loop, &ops);
 }
 
 /* ---- start and end ---- */
 
-static bool daemon_drop_root(const struct conf *conf)
+/* Who may speak to us: a group of its own, where there is one.  It is looked up in the file itself: what else a
+ * host asks for groups may in turn ask the DNS, which we do not answer yet. */
+static gid_t daemon_control_group(gid_t otherwise)
 {
-	struct passwd *pw;
+	FILE         *f = fopen("/etc/group", "re");
+	struct group *g;
+	gid_t         gid = otherwise;
 
-	if (!conf->user)
+	while (f && gid == otherwise && (g = fgetgrent(f)))
+		if (!strcmp(g->gr_name, CONTROL_GROUP))
+			gid = g->gr_gid;
+	if (f)
+		fclose(f);
+	return gid;
+}
+
+/* A socket that was handed over has the owner that its unit names. */
+static void daemon_own_control(const struct daemon *d, uid_t uid, gid_t gid)
+{
+	const char *path = d->conf->control_socket;
+
+	if (!d->control || !d->control_is_ours || geteuid() != 0)
+		return;
+	if (lchown(path, uid, daemon_control_group(gid)) < 0)
+		log_warning("control socket %s: its group cannot be changed: %s", path, strerror(errno));
+}
+
+static bool daemon_drop_root(const struct daemon *d)
+{
+	const struct conf *conf = d->conf;
+	struct passwd     *pw;
+
+	if (!conf->user) {
+		daemon_own_control(d, (uid_t)-1, (gid_t)-1);
 		return true;
+	}
 	if (geteuid() != 0) {
 		pw = getpwnam(conf->user);
 		if (pw && pw->pw_uid == geteuid())
@@ -515,8 +613,7 @@ static bool daemon_drop_root(const struct conf *conf)
 		log_error("there is no user %s (`user` in the configuration)", conf->user);
 		return false;
 	}
-	if (conf->control_socket && chown(conf->control_socket, pw->pw_uid, pw->pw_gid) < 0)
-		log_debug("%s: %s", conf->control_socket, strerror(errno));
+	daemon_own_control(d, pw->pw_uid, pw->pw_gid);
 	if (initgroups(conf->user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0) {
 		log_error("cannot become user %s: %s", conf->user, strerror(errno));
 		return false;
@@ -578,11 +675,11 @@ static void daemon_on_term(uv_signal_t *s, int signum)
 		return;
 	d->stopping = true;
 	log_notice("%s: stopping", signum == SIGINT ? "interrupted" : "terminated");
-	sd_notify(0, "STOPPING=1");
+	service_stopping(&d->service);
 	uv_stop(&d->loop);
 }
 
-static void daemon_say_ready(const struct daemon *d)
+static void daemon_say_ready(struct daemon *d)
 {
 	char   text[512];
 	size_t n = 0;
@@ -593,7 +690,7 @@ static void daemon_say_ready(const struct daemon *d)
 	log_notice("ready: listening on %s; %zu upstream%s%s%s", text, d->conf->upstream_count,
 	           d->conf->upstream_count == 1 ? "" : "s", d->conf->from_resolv ? " from " : "",
 	           d->conf->from_resolv && d->conf->resolv_file ? d->conf->resolv_file : "");
-	sd_notifyf(0, "READY=1\nSTATUS=listening on %s", text);
+	service_ready(&d->service, d->worker_count);
 }
 
 static bool daemon_start(struct daemon *d)
@@ -610,7 +707,7 @@ static bool daemon_start(struct daemon *d)
 		log_error("not enough memory to start");
 		return false;
 	}
-	if (!daemon_listen_all(d, d->conf) || !daemon_open_control(d) || !daemon_drop_root(d->conf))
+	if (!daemon_listen_all(d, d->conf) || !daemon_open_control(d) || !daemon_drop_root(d))
 		return false;
 	daemon_warn_of_access(d->conf);
 	if (!d->conf->policy.routes[0].upstream_count)
@@ -657,6 +754,7 @@ static void daemon_stop(struct daemon *d)
 	uv_close((uv_handle_t *)&d->on_term, NULL);
 	uv_close((uv_handle_t *)&d->on_int, NULL);
 	uv_close((uv_handle_t *)&d->resolv_timer, NULL);
+	service_close(&d->service);
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&d->loop);
 	free(d->workers);
@@ -666,9 +764,9 @@ static void daemon_stop(struct daemon *d)
 	conf_unref(d->conf);
 }
 
-int daemon_run(struct conf *conf, const struct conf_args *args)
+int daemon_run(struct conf *conf, const struct conf_args *args, struct activation *handed)
 {
-	struct daemon d = { .args = args, .conf = conf, .worker_count = conf->threads };
+	struct daemon d = { .args = args, .handed = handed, .conf = conf, .worker_count = conf->threads };
 	bool          good;
 
 	log_set_level(conf->log_level);
@@ -676,9 +774,14 @@ int daemon_run(struct conf *conf, const struct conf_args *args)
 	daemon_raise_descriptors();
 	d.started_us = d.loaded_us = daemon_now_us();
 	daemon_init_loop(&d);
+	daemon_init_service(&d);
 	good = daemon_start(&d);
 	if (good)
 		uv_run(&d.loop, UV_RUN_DEFAULT);
 	daemon_stop(&d);
+	if (good)
+		service_farewell();
+	else
+		service_failed("the log says why");
 	return good ? 0 : 1;
 }

@@ -4,8 +4,10 @@
 
 #include "conf/conf.h"
 
-/* Runs until SIGTERM or SIGINT.  Takes over conf; borrows args, by which it is loaded again on reload.
- * Gives the exit code of the process. */
-int daemon_run(struct conf *conf, const struct conf_args *args);
+struct activation;
+
+/* Runs until SIGTERM or SIGINT.  Takes over conf; borrows args, by which it is loaded again on reload, and
+ * what was handed over.  Gives the exit code of the process. */
+int daemon_run(struct conf *conf, const struct conf_args *args, struct activation *handed);
 
 #endif

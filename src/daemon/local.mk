@@ -1,5 +1,8 @@
 liblarder_a_SOURCES += \
+	src/daemon/activation.c src/daemon/activation.h \
 	src/daemon/daemon.c src/daemon/daemon.h \
+	src/daemon/journal.c src/daemon/journal.h \
+	src/daemon/service.c src/daemon/service.h \
 	src/daemon/sockets.c src/daemon/sockets.h \
 	src/daemon/worker.c src/daemon/worker.h
 sbin_PROGRAMS += larderd

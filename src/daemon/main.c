@@ -1,7 +1,10 @@
 /* main.c - larderd's command line. */
 #include "config.h"
 
+#include "daemon/activation.h"
 #include "daemon/daemon.h"
+#include "daemon/journal.h"
+#include "daemon/service.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -58,6 +61,73 @@ static int main_add(const char **list, size_t *count, const char *text)
 	return 0;
 }
 
+static bool main_lists(const struct conf_args *args, const struct addr *addr)
+{
+	struct addr listed;
+
+	for (size_t i = 0; i < args->listen_count; i++)
+		if (addr_parse(args->listen[i], 53, &listed) == 0 && addr_equal(&listed, addr))
+			return true;
+	return false;
+}
+
+/* Sockets that were handed over say where to listen, in place of the file, which is read all the same. */
+static int main_listen_where_handed(const struct activation *handed, struct conf_args *args)
+{
+	if (handed->count && !args->file && !args->listen_count && !args->forward_count)
+		args->file = LARDER_SYSCONFDIR "/larder/larder.yaml";
+	for (size_t i = 0; i < handed->count; i++)
+		if (!main_lists(args, &handed->sockets[i].addr) &&
+		    main_add(args->listen, &args->listen_count, handed->sockets[i].text) < 0)
+			return -1;
+	return 0;
+}
+
+/* A report is made for reading as it is, but in a journal each line needs its priority. */
+static void main_report(const char *report, bool journal, enum log_level level)
+{
+	if (journal)
+		log_lines(level, report);
+	else
+		fputs(report, stderr);
+}
+
+static int main_check(struct conf *conf)
+{
+	if (!conf) {
+		fputs("larderd: the configuration has mistakes\n", stderr);
+		return 1;
+	}
+	puts("the configuration is good");
+	conf_unref(conf);
+	return 0;
+}
+
+static int main_run(struct conf_args *args)
+{
+	struct activation handed;
+	bool              journal = journal_open();
+	struct conf      *conf;
+	char             *report = NULL;
+	int               code;
+
+	activation_take(&handed);
+	if (main_listen_where_handed(&handed, args) < 0)
+		return 2;
+	conf = conf_load(args, &report);
+	if (report)
+		main_report(report, journal, conf ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR);
+	free(report);
+	if (!conf) {
+		main_report("larderd: not started: the configuration has mistakes\n", journal, LOG_LEVEL_ERROR);
+		service_failed("the configuration has mistakes");
+		return 1;
+	}
+	code = daemon_run(conf, args, &handed);
+	activation_close(&handed);
+	return code;
+}
+
 int main(int argc, char **argv)
 {
 	const char      *listen[LIST_MAX], *forward[LIST_MAX];
@@ -105,19 +175,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "larderd: unexpected argument \"%s\"\n", argv[optind]);
 		return main_usage_error();
 	}
+	if (!check)
+		return main_run(&args);
 	conf = conf_load(&args, &report);
 	if (report)
 		fputs(report, stderr);
 	free(report);
-	if (!conf) {
-		fputs(check ? "larderd: the configuration has mistakes\n" :
-		              "larderd: not started: the configuration has mistakes\n", stderr);
-		return 1;
-	}
-	if (check) {
-		puts("the configuration is good");
-		conf_unref(conf);
-		return 0;
-	}
-	return daemon_run(conf, &args);
+	return main_check(conf);
 }

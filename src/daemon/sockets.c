@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -104,23 +105,27 @@ static void sockets_say_in_use(const struct addr *addr, const char *proto)
 	for (unsigned i = 0; i < 2 && !inode; i++)
 		inode = sockets_inode_of_port(tables[tcp][i], addr_port(addr), tcp);
 	sockets_find_holder(inode, holder);
-	log_error("%s: the %s port is in use%s%s; stop that program, or choose another address with `listen`"
+	log_event(LOG_LEVEL_ERROR, LOG_FIELDS({ "LARDER_ADDRESS", addr_format(addr, text) }),
+	          "%s: the %s port is in use%s%s; stop that program, or choose another address with `listen`"
 	          " (systemd-resolved: DNSStubListener=no)",
-	          addr_format(addr, text), proto, *holder ? " by " : "", holder);
+	          text, proto, *holder ? " by " : "", holder);
 }
 
 static void sockets_say(const struct addr *addr, const char *proto, int err)
 {
-	char text[ADDR_TEXT_MAX];
+	char                    text[ADDR_TEXT_MAX];
+	const struct log_field *fields = LOG_FIELDS({ "LARDER_ADDRESS", addr_format(addr, text) });
 
 	if (err == -EADDRINUSE)
 		sockets_say_in_use(addr, proto);
 	else if (err == -EACCES)
-		log_error("%s: not allowed to use this %s port; start larderd as root (see `user`), or give it"
+		log_event(LOG_LEVEL_ERROR, fields,
+		          "%s: not allowed to use this %s port; start larderd as root (see `user`), or give it"
 		          " CAP_NET_BIND_SERVICE, or choose a port from 1024 on",
-		          addr_format(addr, text), proto);
+		          text, proto);
 	else
-		log_error("%s: cannot open the %s port: %s", addr_format(addr, text), proto, strerror(-err));
+		log_event(LOG_LEVEL_ERROR, fields, "%s: cannot open the %s port: %s", text, proto,
+		          strerror(-err));
 }
 
 void sockets_close(struct socket_pair *pairs, size_t count)
@@ -168,11 +173,37 @@ enum sockets_result sockets_open(const struct addr *addr, struct socket_pair *pa
 		if (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL) {
 			char text[ADDR_TEXT_MAX];
 
-			log_warning("%s: this host has no such address family; going on without",
-			            addr_format(addr, text));
+			log_event(LOG_LEVEL_WARNING,
+			          LOG_FIELDS({ "LARDER_ADDRESS", addr_format(addr, text) }),
+			          "%s: this host has no such address family; going on without", text);
 			return SOCKETS_SKIPPED;
 		}
 		sockets_say(addr, proto, err);
+		return SOCKETS_FAILED;
+	}
+	return SOCKETS_OPEN;
+}
+
+static int sockets_dup(int from, int *to)
+{
+	*to = from < 0 ? -1 : fcntl(from, F_DUPFD_CLOEXEC, 0);
+	return from >= 0 && *to < 0 ? -errno : 0;
+}
+
+enum sockets_result sockets_share(const struct addr *addr, int udp, int tcp, struct socket_pair *pairs,
+                                  size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		pairs[i].udp = pairs[i].tcp = -1;
+	for (size_t i = 0; i < count; i++) {
+		int err = sockets_dup(udp, &pairs[i].udp);
+
+		if (!err)
+			err = sockets_dup(tcp, &pairs[i].tcp);
+		if (!err)
+			continue;
+		sockets_say(addr, pairs[i].udp < 0 ? "UDP" : "TCP", err);
+		sockets_close(pairs, count);
 		return SOCKETS_FAILED;
 	}
 	return SOCKETS_OPEN;

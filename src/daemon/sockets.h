@@ -23,6 +23,9 @@ bool sockets_are_free(const struct addr *const *addrs, size_t count);
 
 /* Opens count pairs for one address, one for each worker.  On anything but SOCKETS_OPEN none stays open. */
 enum sockets_result sockets_open(const struct addr *addr, struct socket_pair *pairs, size_t count);
+/* The same from sockets that others opened (either may be -1): each worker gets duplicates of its own. */
+enum sockets_result sockets_share(const struct addr *addr, int udp, int tcp, struct socket_pair *pairs,
+                                  size_t count);
 void                sockets_close(struct socket_pair *pairs, size_t count);
 
 #endif

@@ -1,8 +1,10 @@
 /* worker.c - a worker's thread.
  *
- * Before each wait the loop's prepare handle runs the timer wheel and arms one
- * loop timer for the next deadline, so that thousands of timers cost the loop
- * one.  Orders lie in a list under a mutex; an async handle says that there are
+ * Before each wait the loop's prepare handle arms one loop timer for the timer
+ * wheel's next deadline, so that thousands of timers cost the loop one.  The
+ * wheel turns after each wait, behind the messages that came with it: when we
+ * were kept from running for a while, an answer that lies there already is not
+ * taken for a time-out.  Orders lie in a list under a mutex; an async handle says that there are
  * some.
  */
 #include "daemon/worker.h"
@@ -43,6 +45,7 @@ struct worker {
 	uv_loop_t            loop;
 	uv_async_t           mail;
 	uv_prepare_t         before_wait;
+	uv_check_t           after_wait;
 	uv_timer_t           wake;		/* armed for the wheel's next deadline */
 	uint64_t             wake_at_ms;	/* UINT64_MAX: not armed */
 
@@ -78,12 +81,9 @@ static void worker_on_wake(uv_timer_t *t)
 static void worker_on_before_wait(uv_prepare_t *p)
 {
 	struct worker *w = p->data;
-	uint64_t       now = worker_now_ms(), next;
+	uint64_t       now = worker_now_ms(), next = timers_next_ms(&w->timers);
 
 	stats_bump(&w->stats.heartbeat, 1);
-	timers_run(&w->timers, now);
-	listener_set_flush(w->listeners);	/* timers may have answered somebody */
-	next = timers_next_ms(&w->timers);
 	if (next == w->wake_at_ms)
 		return;
 	w->wake_at_ms = next;
@@ -91,6 +91,14 @@ static void worker_on_before_wait(uv_prepare_t *p)
 		uv_timer_stop(&w->wake);
 	else
 		uv_timer_start(&w->wake, worker_on_wake, next > now ? next - now : 0, 0);
+}
+
+static void worker_on_after_wait(uv_check_t *c)
+{
+	struct worker *w = c->data;
+
+	timers_run(&w->timers, worker_now_ms());
+	listener_set_flush(w->listeners);	/* timers may have answered somebody */
 }
 
 /* ---- the end ---- */
@@ -103,6 +111,7 @@ static void worker_close(struct worker *w)
 	w->resolver = NULL;
 	uv_close((uv_handle_t *)&w->mail, NULL);
 	uv_close((uv_handle_t *)&w->before_wait, NULL);
+	uv_close((uv_handle_t *)&w->after_wait, NULL);
 	uv_close((uv_handle_t *)&w->wake, NULL);
 }
 
@@ -132,7 +141,9 @@ static void worker_carry_out(struct worker *w, struct order *o)
 		int  err = listener_set_add(w->listeners, &o->addr, o->udp_fd, o->tcp_fd);
 
 		if (err < 0)
-			log_error("%s: cannot listen: %s", addr_format(&o->addr, text), strerror(-err));
+			log_event(LOG_LEVEL_ERROR,
+			          LOG_FIELDS({ "LARDER_ADDRESS", addr_format(&o->addr, text) }),
+			          "%s: cannot listen: %s", text, strerror(-err));
 		return;
 	}
 	case ORDER_UNLISTEN:
@@ -211,6 +222,11 @@ int worker_unlisten(struct worker *w, const struct addr *addr)
 	return 0;
 }
 
+void worker_nudge(struct worker *w)
+{
+	uv_async_send(&w->mail);
+}
+
 void worker_stop(struct worker *w, uint32_t grace_ms)
 {
 	w->stop_order.kind = ORDER_STOP;
@@ -256,10 +272,12 @@ struct worker *worker_new(const struct worker_conf *conf)
 		free(w);
 		return NULL;
 	}
-	w->mail.data = w->before_wait.data = w->wake.data = w;
+	w->mail.data = w->before_wait.data = w->after_wait.data = w->wake.data = w;
 	uv_async_init(&w->loop, &w->mail, worker_on_mail);
 	uv_prepare_init(&w->loop, &w->before_wait);
 	uv_prepare_start(&w->before_wait, worker_on_before_wait);
+	uv_check_init(&w->loop, &w->after_wait);
+	uv_check_start(&w->after_wait, worker_on_after_wait);
 	uv_timer_init(&w->loop, &w->wake);
 	net_client_init(&w->client, &w->loop, clock_system(), &w->rng);
 	w->scrub = dns_scrub_new();
@@ -307,6 +325,7 @@ void worker_free(struct worker *w)
 		resolver_free(w->resolver);
 		uv_close((uv_handle_t *)&w->mail, NULL);
 		uv_close((uv_handle_t *)&w->before_wait, NULL);
+		uv_close((uv_handle_t *)&w->after_wait, NULL);
 		uv_close((uv_handle_t *)&w->wake, NULL);
 	}
 	uv_run(&w->loop, UV_RUN_DEFAULT);

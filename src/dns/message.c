@@ -64,13 +64,15 @@ static void dns_query_additional(struct cursor *c, unsigned count, struct dns_qu
 		type = cursor_u16(c);
 		if (c->bad)
 			break;
-		if (type == DNS_OPT) {
-			if (seen_opt || c->base[owner])	/* doubled, or not owned by the root */
-				*verdict = DNS_FORMERR;
+		if (type == DNS_OPT && !seen_opt) {
 			seen_opt = true;
 			dns_opt_read(c, q, stream, verdict);
+			if (c->base[owner])	/* not owned by the root */
+				*verdict = DNS_FORMERR;
 			continue;
 		}
+		if (type == DNS_OPT)		/* doubled, whatever its version */
+			*verdict = DNS_FORMERR;
 		is_signed |= type == DNS_TSIG || type == DNS_SIG;
 		cursor_skip(c, 6);			/* class, TTL */
 		cursor_skip(c, cursor_u16(c));
@@ -185,7 +187,7 @@ static size_t dns_opt_write(uint8_t *p, const struct dns_query *q, const struct 
 
 	p[0] = 0;					/* owner: the root */
 	wire_put_u16(p + 1, DNS_OPT);
-	wire_put_u16(p + 3, 1232);			/* what we take over UDP; 4096 would be read too */
+	wire_put_u16(p + 3, head->udp_size ? head->udp_size : DNS_UDP_MIN);
 	p[5] = (uint8_t)(head->rcode >> 4);
 	p[6] = 0;					/* version */
 	wire_put_u16(p + 7, q->dnssec_ok ? 0x8000 : 0);
@@ -194,7 +196,7 @@ static size_t dns_opt_write(uint8_t *p, const struct dns_query *q, const struct 
 
 		wire_put_u16(p + at, DNS_OPTION_EDE);
 		wire_put_u16(p + at + 2, (uint16_t)(2 + text));
-		wire_put_u16(p + at + 4, head->ede);
+		wire_put_u16(p + at + 4, (uint16_t)head->ede);
 		if (text)
 			memcpy(p + at + 6, head->ede_text, text);
 		at += DNS_EDE_LEN + text;

@@ -84,7 +84,7 @@ enum dns_ede {
 	DNS_EDE_NO_REACHABLE_AUTHORITY = 22,
 	DNS_EDE_NETWORK_ERROR = 23,
 	DNS_EDE_INVALID_QUERY_TYPE = 30,
-	DNS_EDE_NONE = 0xffff,
+	DNS_EDE_NONE = 0x10000,		/* beyond all codes: there is none */
 };
 
 /* A client's query, as far as it could be read. */
@@ -95,7 +95,7 @@ struct dns_query {
 	uint16_t qtype, qclass;
 	uint16_t question_len;		/* octets of qname, type and class; 0 without question */
 	uint16_t udp_size;		/* what the client can take over UDP, 512 or more */
-	uint16_t ede;			/* DNS_EDE_NONE, or why it is refused */
+	uint32_t ede;			/* DNS_EDE_NONE, or why it is refused */
 	bool     has_opt;
 	bool     dnssec_ok;		/* DO (RFC 3225) */
 	bool     keepalive;		/* asked for edns-tcp-keepalive (RFC 7828), on a stream */
@@ -115,7 +115,8 @@ struct dns_reply_head {
 	uint16_t rcode;			/* 0 to 4095; over 15 needs the client's OPT */
 	uint16_t flags;			/* AA, AD and TC as wanted; everything else is filled in */
 	uint16_t ancount, nscount, arcount;	/* records between question and OPT */
-	uint16_t ede;			/* DNS_EDE_NONE, or an extended error; left out when the client sent no OPT */
+	uint32_t ede;			/* DNS_EDE_NONE, or an extended error; left out when the client sent no OPT */
+	uint16_t udp_size;		/* what our OPT offers; a longer query is read all the same */
 	uint16_t keepalive_100ms;	/* stated when q->keepalive (RFC 7828 s. 3.3.2) */
 	const char *ede_text;		/* borrowed; NULL: none.  At most DNS_EDE_TEXT_MAX octets are sent */
 };

@@ -23,6 +23,7 @@
 #define PROOFS_MAX     48			/* authority records worth keeping */
 #define EXTRAS_MAX     48			/* additional records worth keeping */
 #define ANY_TYPES_MAX  48
+#define RDATA_ROOM     2048
 #define SEEN_SLOTS     16384			/* over twice ROWS_MAX */
 
 enum section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL };
@@ -195,10 +196,55 @@ static bool scrub_owned_by(const struct row *r, const struct dns_name *name, uin
 
 /* ---- picking ---- */
 
+/* RDATA with its names written out, so that two ways of compressing one are equal; gives its length.  Where
+ * there is nothing to write out, or too much of it, *out is the RDATA as it lies in the message. */
+static size_t scrub_plain_rdata(const struct row *r, uint8_t room[RDATA_ROOM], const uint8_t **out)
+{
+	const char     *layout = dns_rdata_layout(r->type);
+	struct cursor   rdata = cursor_of(r->msg, (size_t)r->rdata_at + r->rdata_len, r->rdata_at);
+	struct dns_name name;
+	size_t          n, len = 0;
+
+	*out = r->msg + r->rdata_at;
+	if (!layout || r->rdata_len > RDATA_ROOM - 2 * DNS_NAME_MAX)
+		return r->rdata_len;
+	*out = room;
+	for (; *layout && *layout != '*'; layout++) {
+		if (*layout == 'N' || *layout == 'n') {
+			cursor_name(&rdata, &name);
+			memcpy(room + len, name.octets, name.len);
+			len += name.len;
+			continue;
+		}
+		n = *layout == 'c' ? rdata.base[rdata.pos] + 1u : (size_t)(*layout - '0');
+		memcpy(room + len, cursor_take(&rdata, n), n);
+		len += n;
+	}
+	n = cursor_left(&rdata);
+	if (n)
+		memcpy(room + len, cursor_take(&rdata, n), n);
+	return len + n;
+}
+
+static uint32_t scrub_rdata_hash(const struct row *r)
+{
+	uint8_t        room[RDATA_ROOM];
+	const uint8_t *rdata;
+	size_t         len = scrub_plain_rdata(r, room, &rdata);
+
+	return scrub_hash(rdata, len, false);
+}
+
 static bool scrub_same_record(const struct row *a, const struct row *b)
 {
-	return a->owner_hash == b->owner_hash && a->type == b->type && a->rdata_len == b->rdata_len &&
-	       !memcmp(a->msg + a->rdata_at, b->msg + b->rdata_at, a->rdata_len);
+	uint8_t        room_a[RDATA_ROOM], room_b[RDATA_ROOM];
+	const uint8_t *rdata_a, *rdata_b;
+	size_t         len;
+
+	if (a->owner_hash != b->owner_hash || a->type != b->type)
+		return false;
+	len = scrub_plain_rdata(a, room_a, &rdata_a);
+	return len == scrub_plain_rdata(b, room_b, &rdata_b) && !memcmp(rdata_a, rdata_b, len);
 }
 
 /* Is this row's data among those picked from `from` on?  Few are compared one by one; for many the
@@ -219,14 +265,14 @@ static bool scrub_is_double(struct dns_scrub *s, unsigned row, unsigned from)
 		for (unsigned i = from; i < s->picked_count; i++) {
 			const struct row *p = &s->rows[s->picked[i]];
 
-			slot = scrub_hash(p->msg + p->rdata_at, p->rdata_len, false) % SEEN_SLOTS;
+			slot = scrub_rdata_hash(p) % SEEN_SLOTS;
 			while (s->seen[slot])
 				slot = (slot + 1) % SEEN_SLOTS;
 			s->seen[slot] = (uint16_t)(s->picked[i] + 1);
 		}
 	}
 	/* runs of used slots longer than this are made on purpose; such doubles may stay */
-	slot = scrub_hash(r->msg + r->rdata_at, r->rdata_len, false) % SEEN_SLOTS;
+	slot = scrub_rdata_hash(r) % SEEN_SLOTS;
 	for (unsigned tries = 0; s->seen[slot] && tries < 64; tries++) {
 		if (scrub_same_record(&s->rows[s->seen[slot] - 1], r))
 			return true;
@@ -340,6 +386,14 @@ static bool scrub_follows_from(const struct pick *p, const struct row *dname, co
 	       dns_name_equal(target->octets + prefix, to.len, to.octets, to.len);
 }
 
+static bool scrub_is_picked(const struct dns_scrub *s, unsigned row)
+{
+	for (unsigned i = 0; i < s->picked_count; i++)
+		if (s->picked[i] == row)
+			return true;
+	return false;
+}
+
 enum chain_step { CHAIN_END, CHAIN_ALIAS, CHAIN_BROKEN };
 
 /* Follows one alias from the chain's name, picking its records (RFC 1034 s. 3.6.2, RFC 6672). */
@@ -350,7 +404,7 @@ static enum chain_step scrub_follow(struct pick *p, struct dns_name *target)
 	const struct row *dname = scrub_find_dname(p, &owner);
 	unsigned          n, first;
 
-	if (dname) {
+	if (dname && !scrub_is_picked(s, (unsigned)(dname - s->rows))) {	/* it may serve several links */
 		uint32_t hash = dname->owner_hash;
 
 		if (scrub_pick_set(p, SECTION_ANSWER, &owner, hash, DNS_DNAME, 0) != 1)
@@ -602,12 +656,18 @@ static uint32_t scrub_life(const struct dns_scrub *s)
 	return life == UINT32_MAX ? 0 : life;
 }
 
-/* A negative end of the chain: NXDOMAIN or NODATA, unless it is a referral. */
+/* Neither data nor a denial that counts: a referral, or a server that does not resolve for us. */
 static bool scrub_is_referral(const struct pick *p, uint16_t flags, unsigned rcode)
 {
-	if (rcode != DNS_NOERROR || p->links || scrub_has(p->s, SECTION_AUTHORITY, DNS_SOA))
+	if (p->links || scrub_has(p->s, SECTION_AUTHORITY, DNS_SOA))
 		return false;
-	return !(flags & DNS_RA) || scrub_has(p->s, SECTION_AUTHORITY, DNS_NS);
+	return !(flags & DNS_RA) || (rcode == DNS_NOERROR && scrub_has(p->s, SECTION_AUTHORITY, DNS_NS));
+}
+
+/* Aliases and nothing else, not even a denial: the server has left the end of the chain to others. */
+static bool scrub_is_open_chain(const struct pick *p)
+{
+	return p->links && p->rcode == DNS_NOERROR && !scrub_has(p->s, SECTION_AUTHORITY, DNS_SOA);
 }
 
 /* Compression points into the question, whose letter case we made up: puts it back in a copy. */
@@ -642,11 +702,14 @@ enum dns_scrub_verdict dns_scrub_reply(struct dns_scrub *s, const uint8_t *msg, 
 	memcpy(qname.octets, q->qname, q->qname_len);
 	scrub_move_to(&p, &qname);
 	verdict = scrub_pick_chain(&p, &found, target);
+	if (verdict == DNS_SCRUB_ANSWER && !found && scrub_is_open_chain(&p)) {
+		verdict = DNS_SCRUB_ALIAS_OUT;
+		*target = p.at;
+	}
 	if (verdict != DNS_SCRUB_ANSWER && verdict != DNS_SCRUB_ALIAS_OUT)
 		return verdict;
 	s->answer_count = s->picked_count;
 	memset(out, 0, sizeof *out);
-	out->ede = DNS_EDE_NONE;
 	out->rcode = (uint8_t)rcode;
 	out->kind = DNS_ANSWER_POSITIVE;
 	if (verdict == DNS_SCRUB_ALIAS_OUT) {
@@ -691,6 +754,26 @@ static size_t scrub_message_of(uint8_t *msg, const uint8_t *qname, size_t qname_
 	return at + a->body_len;
 }
 
+/* Does a picked alias lead back to the owner of one before it, or to itself? */
+static bool scrub_loops(const struct dns_scrub *s)
+{
+	for (unsigned i = 0; i < s->answer_count; i++) {
+		const struct row *alias = &s->rows[s->picked[i]];
+		struct dns_name   target;
+		uint32_t          hash;
+
+		if (alias->type != DNS_CNAME)
+			continue;
+		scrub_rdata_name(alias, &target);
+		hash = scrub_hash(target.octets, target.len, true);
+		for (unsigned k = 0; k <= i; k++)
+			if (s->rows[s->picked[k]].type == DNS_CNAME &&
+			    scrub_owned_by(&s->rows[s->picked[k]], &target, hash))
+				return true;
+	}
+	return false;
+}
+
 enum dns_scrub_verdict dns_scrub_join(struct dns_scrub *s, const struct dns_scrub_query *q,
                                       const struct dns_answer *chain, const struct dns_name *target,
                                       const struct dns_answer *rest, struct dns_answer *out)
@@ -716,10 +799,9 @@ enum dns_scrub_verdict dns_scrub_join(struct dns_scrub *s, const struct dns_scru
 		else if (section == SECTION_AUTHORITY)
 			s->authority_count = s->picked_count - s->answer_count;
 	}
-	if (aliases > DNS_CHAIN_MAX)
+	if (aliases > DNS_CHAIN_MAX || scrub_loops(s))
 		return DNS_SCRUB_LOOP;
 	memset(out, 0, sizeof *out);
-	out->ede = DNS_EDE_NONE;
 	out->rcode = from.rcode;
 	out->kind = from.kind == DNS_ANSWER_NXDOMAIN ? DNS_ANSWER_NODATA : from.kind;
 	out->crosses_route = true;

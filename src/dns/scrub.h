@@ -34,7 +34,8 @@ struct dns_scrub_query {
 
 enum dns_scrub_verdict {
 	DNS_SCRUB_ANSWER,	/* *out is an answer, positive or negative */
-	DNS_SCRUB_ALIAS_OUT,	/* *out is an alias chain that leads to *target, in another route */
+	DNS_SCRUB_ALIAS_OUT,	/* *out is an alias chain that leads to *target, which has to be asked for:
+				 * it is of another route, or the server said nothing of it */
 	DNS_SCRUB_FAILURE,	/* a reply, but no answer: failing rcode, referral, refusal to recurse */
 	DNS_SCRUB_LOOP,		/* the aliases loop, or are over DNS_CHAIN_MAX: an answer of no use to anybody */
 	DNS_SCRUB_MALFORMED,	/* cannot be what the server meant to say: keep waiting for the real one */

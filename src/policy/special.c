@@ -187,6 +187,15 @@ static bool special_is_loopback_ptr(const struct special *s, const struct dns_qu
 	return false;
 }
 
+/* Names between a zone's top and such a PTR exist, without data (RFC 8020 s. 3). */
+static bool special_leads_to_ptr(const struct special *s, const struct dns_query *q)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (dns_name_below(s->ptr[i].octets, s->ptr[i].len, q->qname, q->qname_len))
+			return true;
+	return false;
+}
+
 /* What stands at the top of an empty zone. */
 static size_t special_apex(const struct dns_query *q, uint8_t *out)
 {
@@ -245,7 +254,7 @@ bool special_answer(const struct special *s, const struct dns_query *q, uint8_t 
 		return true;
 	head->ancount = 0;
 	if (kind == SPECIAL_ABSENT ||
-	    (!apex && kind != SPECIAL_LOCALHOST && kind != SPECIAL_NO_DATA && !special_is_loopback_ptr(s, q)))
+	    (!apex && kind != SPECIAL_LOCALHOST && kind != SPECIAL_NO_DATA && !special_leads_to_ptr(s, q)))
 		special_negative(head, DNS_NXDOMAIN, at, out, len);
 	else
 		special_negative(head, DNS_NOERROR, at, out, len);

@@ -50,7 +50,7 @@ struct flight {
 	unsigned                 replies;	/* failing ones … */
 	unsigned                 refusals;	/* … and how many of them said REFUSED */
 	unsigned                 budget;	/* sends that are left */
-	uint16_t                 ede;		/* the first extended error of a reply … */
+	uint32_t                 ede;		/* the first extended error of a reply … */
 	const char              *ede_from;	/* … and the name of the upstream that sent it */
 	bool                     stream_trouble;
 	bool                     local_trouble;	/* our own want of sockets or memory, or no network at all */
@@ -205,35 +205,57 @@ static void flight_succeed(struct flight *f, const struct dns_answer *answer, co
 	flight_finish(f, answer, &end);
 }
 
-static void flight_fail(struct flight *f, uint16_t rcode, uint16_t ede)
+/* Why there is no answer, as far as it is known. */
+static struct flight_end flight_reason(const struct flight *f)
 {
-	const struct cache_times *times = &f->view->setup->conf.cache_times;
-	struct flight_end         end = { .rcode = rcode, .ede = ede };
+	struct flight_end end = { .rcode = DNS_SERVFAIL, .ede = DNS_EDE_NO_REACHABLE_AUTHORITY };
 
+	if (f->replies && f->refusals == f->replies && f->refusals == f->way_count)
+		end.rcode = DNS_REFUSED;
 	if (f->ede != DNS_EDE_NONE) {		/* the server knows better than we */
 		end.ede = f->ede;
 		end.ede_text = f->ede_from;
+	} else if (f->stream_trouble) {
+		end.ede = DNS_EDE_NETWORK_ERROR;
+	} else if (f->replies) {
+		end.ede = DNS_EDE_NONE;
 	}
+	return end;
+}
+
+struct flight_end flight_so_far(const struct waiter *w)
+{
+	struct flight_end end = flight_reason(w->flight);
+
+	end.rcode = DNS_SERVFAIL;		/* somebody may still have to say something */
+	return end;
+}
+
+static void flight_fail(struct flight *f, const struct flight_end *end)
+{
+	const struct cache_times *times = &f->view->setup->conf.cache_times;
+
 	/* Our own troubles are not the question's: it may be asked again at once. */
 	if (!f->local_trouble || f->replies)
-		cache_put_failure(f->all->env.cache, &f->key, end.ede, times->failure_first_s,
-		                  times->failure_max_s, flight_boot_ms(f->all));
-	flight_finish(f, NULL, &end);
+		cache_put_failure(f->all->env.cache, &f->key, times->failure_first_s, times->failure_max_s,
+		                  flight_boot_ms(f->all));
+	flight_finish(f, NULL, end);
+}
+
+/* No server is to blame. */
+static void flight_fail_plainly(struct flight *f, uint32_t ede)
+{
+	const struct flight_end end = { .rcode = DNS_SERVFAIL, .ede = ede };
+
+	flight_fail(f, &end);
 }
 
 /* Nothing is left to try. */
 static void flight_give_up(struct flight *f)
 {
-	bool all_refused = f->replies && f->refusals == f->replies && f->refusals == f->way_count;
+	const struct flight_end end = flight_reason(f);
 
-	if (all_refused)
-		flight_fail(f, DNS_REFUSED, DNS_EDE_NONE);
-	else if (f->stream_trouble)
-		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NETWORK_ERROR);
-	else if (f->replies)
-		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
-	else
-		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NO_REACHABLE_AUTHORITY);
+	flight_fail(f, &end);
 }
 
 /* ---- sending ---- */
@@ -459,7 +481,7 @@ static void flight_join_answers(struct flight *f, const struct dns_answer *rest)
 		flight_succeed(f, &whole, NULL);
 		return;
 	default:
-		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
+		flight_fail_plainly(f, DNS_EDE_NONE);
 	}
 }
 
@@ -471,7 +493,7 @@ static void flight_on_chased(struct waiter *w, const struct dns_answer *answer, 
 	if (answer)
 		flight_join_answers(f, answer);
 	else
-		flight_fail(f, DNS_SERVFAIL, end->ede);
+		flight_fail_plainly(f, end->ede);
 }
 
 static bool flight_waits_for(const struct flight *f, const struct flight *other)
@@ -495,7 +517,7 @@ static bool flight_chase_in_cache(struct flight *f, const struct cache_key *key)
 	    CACHE_MISS)
 		return false;
 	if (found.kind == DNS_ANSWER_FAILURE) {
-		flight_fail(f, DNS_SERVFAIL, DNS_EDE_CACHED_ERROR);
+		flight_fail_plainly(f, DNS_EDE_CACHED_ERROR);
 		return true;
 	}
 	rest.kind = found.kind;
@@ -517,7 +539,7 @@ static void flight_chase(struct flight *f, const struct dns_answer *chain, const
 	struct flight       *other;
 
 	if (flight_keep_chain(f, chain, target) < 0) {
-		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
+		flight_fail_plainly(f, DNS_EDE_NONE);
 		return;
 	}
 	timer_stop(f->all->env.timers, &f->next_send);
@@ -533,7 +555,7 @@ static void flight_chase(struct flight *f, const struct dns_answer *chain, const
 	other = flight_find(f->all, &ask.key);
 	if (f->chases >= CHASES_MAX || !f->budget || (other && flight_waits_for(other, f)) ||
 	    flight_ask(f->all, &ask, &f->chase) < 0) {
-		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
+		flight_fail_plainly(f, DNS_EDE_NONE);
 		return;
 	}
 	f->chased = flight_find(f->all, &ask.key);
@@ -585,7 +607,7 @@ static void flight_on_event(struct exchange *x, enum exchange_event event, const
 		flight_chase(f, answer, target);
 		return;
 	case EXCHANGE_LOOP:
-		flight_fail(f, DNS_SERVFAIL, DNS_EDE_NONE);
+		flight_fail_plainly(f, DNS_EDE_NONE);
 		return;
 	case EXCHANGE_FORGED:
 	case EXCHANGE_TRUNCATED:
@@ -687,12 +709,18 @@ static void flight_begin(struct flight *f)
 	flight_schedule(f);
 }
 
+static void flight_admit(struct flight *f, struct waiter *w)
+{
+	w->flight = f;
+	list_append(&f->waiters, &w->node);
+}
+
 int flight_ask(struct flights *fs, const struct flight_ask *ask, struct waiter *w)
 {
 	struct flight *f = flight_find(fs, &ask->key);
 
 	if (f) {
-		list_append(&f->waiters, &w->node);
+		flight_admit(f, w);
 		return FLIGHT_JOINED;
 	}
 	if (fs->count >= ask->view->setup->conf.times.max_flights)
@@ -700,7 +728,7 @@ int flight_ask(struct flights *fs, const struct flight_ask *ask, struct waiter *
 	f = flight_new(fs, ask);
 	if (!f)
 		return -ENOMEM;
-	list_append(&f->waiters, &w->node);
+	flight_admit(f, w);
 	flight_begin(f);
 	return FLIGHT_BEGUN;
 }

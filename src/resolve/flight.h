@@ -27,13 +27,14 @@ struct flights;
 /* What is said beside the answer, or in its place. */
 struct flight_end {
 	uint16_t    rcode;	/* the answer's; without one SERVFAIL, or REFUSED when every server said so */
-	uint16_t    ede;	/* DNS_EDE_NONE, or an extended error for the client */
+	uint32_t    ede;	/* DNS_EDE_NONE, or an extended error for the client */
 	const char *ede_text;	/* borrowed during the call: which upstream said so; NULL: it is our own */
 };
 
 /* Somebody who waits.  Embedded; on one flight's list until done() or flight_leave(). */
 struct waiter {
-	struct list node;
+	struct list    node;
+	struct flight *flight;	/* the flight that is waited for */
 	/* Once: with an answer (borrowed during the call), or without (NULL). */
 	void (*done)(struct waiter *w, const struct dns_answer *answer, const struct flight_end *end);
 };
@@ -69,6 +70,8 @@ struct flight *flight_find(const struct flights *fs, const struct cache_key *key
 /* Calls with each waiter until one gives true; gives whether one did. */
 bool flight_any_waiter(const struct flight *f, bool (*is)(const struct waiter *w, const void *arg),
                        const void *arg);
+/* What there is to say to a waiter that can wait no longer. */
+struct flight_end flight_so_far(const struct waiter *w);
 void flight_leave(struct waiter *w);	/* the flight goes on; fine when it is over */
 
 #endif

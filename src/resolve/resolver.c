@@ -137,13 +137,14 @@ static enum net_verdict resolver_reply_now(struct now *n, struct dns_reply_head 
 	n->r->batch[outcome]++;
 	if (!resolver_within_limits(n->r, n->m->proto, n->m->from, n->m->mono_us, head, &len))
 		return NET_SILENCE;
+	head->udp_size = n->r->view->setup->conf.times.edns_size;
 	head->keepalive_100ms = (uint16_t)(n->m->keepalive_ms / 100);
 	n->reply->len = dns_reply_finish(n->reply->octets, dns_reply_head_len(&n->q) + len, &n->q, head);
 	resolver_count_reply(n->r, head);
 	return NET_REPLY;
 }
 
-static enum net_verdict resolver_error_now(struct now *n, uint16_t rcode, uint16_t ede,
+static enum net_verdict resolver_error_now(struct now *n, uint16_t rcode, uint32_t ede,
                                            enum stats_outcome outcome)
 {
 	struct dns_reply_head head = { .rcode = rcode, .ede = ede };
@@ -158,8 +159,6 @@ static enum net_verdict resolver_hit(struct now *n, struct cache_found *found)
 	if (found->kind == DNS_ANSWER_FAILURE) {
 		stats_count(resolver_stats(n->r), STATS_FAILURE_HITS);
 		found->head.ede = DNS_EDE_CACHED_ERROR;
-	} else {
-		found->head.ede = DNS_EDE_NONE;
 	}
 	return resolver_reply_now(n, &found->head, found->len, OUTCOME_HIT);
 }
@@ -192,6 +191,7 @@ static void client_send(struct client *c, struct dns_reply_head *head, size_t le
 	enum stats_outcome outcome = c->joined ? OUTCOME_JOINED : OUTCOME_MISS;
 	uint64_t           now_us;
 
+	head->udp_size = r->view->setup->conf.times.edns_size;
 	head->keepalive_100ms = c->keepalive_100ms;
 	now_us = clock_mono_us(r->env.upstream.clock);
 	client_release(c);
@@ -203,13 +203,6 @@ static void client_send(struct client *c, struct dns_reply_head *head, size_t le
 		reply_path_send(&c->path, r->scratch, len);
 	}
 	client_free(c);
-}
-
-static void client_fail(struct client *c, uint16_t rcode, uint16_t ede)
-{
-	struct dns_reply_head head = { .rcode = rcode, .ede = ede };
-
-	client_send(c, &head, 0);
 }
 
 static void client_on_done(struct waiter *w, const struct dns_answer *answer, const struct flight_end *end)
@@ -238,10 +231,12 @@ static void client_on_done(struct waiter *w, const struct dns_answer *answer, co
 
 static void client_on_deadline(struct timer *t)
 {
-	struct client *c = list_entry(t, struct client, deadline);
+	struct client        *c = list_entry(t, struct client, deadline);
+	struct flight_end     end = flight_so_far(&c->waiter);
+	struct dns_reply_head head = { .rcode = DNS_SERVFAIL, .ede = end.ede, .ede_text = end.ede_text };
 
 	stats_count(resolver_stats(c->resolver), STATS_QUERY_TIMEOUTS);
-	client_fail(c, DNS_SERVFAIL, DNS_EDE_NO_REACHABLE_AUTHORITY);
+	client_send(c, &head, 0);
 }
 
 static struct client *client_new(struct now *n)

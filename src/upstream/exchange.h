@@ -24,7 +24,7 @@ struct exchange_question {
 
 enum exchange_event {
 	EXCHANGE_ANSWER,	/* *answer is it; over */
-	EXCHANGE_ALIAS_OUT,	/* *answer is an alias chain to *target in another route; over */
+	EXCHANGE_ALIAS_OUT,	/* *answer is an alias chain to *target, which has to be asked for; over */
 	EXCHANGE_TRUNCATED,	/* TC over UDP: ask this upstream by stream; over */
 	EXCHANGE_FORGED,	/* too many messages that do not match: ask by stream (RFC 5452 s. 9.3); over */
 	EXCHANGE_CASE,		/* the right question in a letter case that is not ours: ask by stream too; open */
@@ -45,7 +45,7 @@ struct exchange {
 	uint64_t                        started_us, ended_us;
 	int                             error;		/* EXCHANGE_LOST: negative errno */
 	uint8_t                         rcode;		/* EXCHANGE_FAILED */
-	uint16_t                        ede;		/* the reply's first extended error; DNS_EDE_NONE */
+	uint32_t                        ede;		/* the reply's first extended error; DNS_EDE_NONE */
 	uint8_t                         mismatches;
 	bool                            with_edns;
 	bool                            case_differs;

@@ -1,1 +1,104 @@
-# tests/scenario
+# tests/scenario: text scenarios against the real resolve, policy, upstream and cache layers.
+# The runner plays all of them in one test, and fails when one is missing from this list.
+
+check_PROGRAMS += tests/scenario/scenario
+TESTS += tests/scenario/scenario
+
+tests_scenario_scenario_SOURCES = \
+	tests/scenario/scenario.c $(scenario_sources)
+tests_scenario_scenario_LDADD = liblarder.a $(LARDER_LIBS)
+
+scenario_sources = \
+	tests/scenario/asker.c tests/scenario/asker.h \
+	tests/scenario/carrier.c tests/scenario/carrier.h \
+	tests/scenario/client_verbs.c \
+	tests/scenario/hears.c \
+	tests/scenario/packet.c tests/scenario/packet.h \
+	tests/scenario/play.c tests/scenario/play.h \
+	tests/scenario/record.c tests/scenario/record.h \
+	tests/scenario/rule.c \
+	tests/scenario/script.c tests/scenario/script.h \
+	tests/scenario/server.c tests/scenario/server.h \
+	tests/scenario/server_verbs.c \
+	tests/scenario/world.c tests/scenario/world.h \
+	tests/scenario/world_verbs.c
+
+EXTRA_DIST += \
+	tests/scenario/README.md \
+	tests/scenario/alias-dname.scn \
+	tests/scenario/alias-left-open.scn \
+	tests/scenario/alias-loop-and-long-chain.scn \
+	tests/scenario/alias-order.scn \
+	tests/scenario/answer-only.scn \
+	tests/scenario/budget-of-sends.scn \
+	tests/scenario/budget-over-alias-chain.scn \
+	tests/scenario/cache-under-flood.scn \
+	tests/scenario/case-mixing.scn \
+	tests/scenario/client-garbage.scn \
+	tests/scenario/client-long-names.scn \
+	tests/scenario/client-tcp-hangs-up.scn \
+	tests/scenario/edns-clients.scn \
+	tests/scenario/edns-fallback.scn \
+	tests/scenario/edns-silence.scn \
+	tests/scenario/failover-all-fail.scn \
+	tests/scenario/failover-codes.scn \
+	tests/scenario/failover-icmp.scn \
+	tests/scenario/failover-referral.scn \
+	tests/scenario/failover-silence.scn \
+	tests/scenario/failure-never-over-data.scn \
+	tests/scenario/failures-by-silence.scn \
+	tests/scenario/failures-held-and-doubled.scn \
+	tests/scenario/failures-keyed.scn \
+	tests/scenario/failures-not-ours.scn \
+	tests/scenario/flags-and-upstream-opt.scn \
+	tests/scenario/flush-during-flight.scn \
+	tests/scenario/flush-kinds.scn \
+	tests/scenario/forged-flood.scn \
+	tests/scenario/forged-replies.scn \
+	tests/scenario/host-starting-up.scn \
+	tests/scenario/identity.scn \
+	tests/scenario/join-one-flight.scn \
+	tests/scenario/late-answer.scn \
+	tests/scenario/limits-per-client.scn \
+	tests/scenario/limits-replies.scn \
+	tests/scenario/negative-behind-alias.scn \
+	tests/scenario/negative-denies-nothing-below.scn \
+	tests/scenario/negative-nodata.scn \
+	tests/scenario/negative-not-kept.scn \
+	tests/scenario/negative-nxdomain.scn \
+	tests/scenario/negative-proofs.scn \
+	tests/scenario/no-upstreams.scn \
+	tests/scenario/not-allowed.scn \
+	tests/scenario/overload-of-waiters.scn \
+	tests/scenario/overload.scn \
+	tests/scenario/query-timeout-fills-cache.scn \
+	tests/scenario/rdata-unchanged.scn \
+	tests/scenario/reload-keeps-unchanged-routes.scn \
+	tests/scenario/reload-settings.scn \
+	tests/scenario/repeat-joins.scn \
+	tests/scenario/resend-schedule.scn \
+	tests/scenario/resolve-timeout-ends-sends.scn \
+	tests/scenario/size-limits.scn \
+	tests/scenario/special-names.scn \
+	tests/scenario/split-alias-crosses.scn \
+	tests/scenario/split-alias-loop.scn \
+	tests/scenario/split-no-poison.scn \
+	tests/scenario/split-routes.scn \
+	tests/scenario/suspend-ages-entries.scn \
+	tests/scenario/truncated-no-tcp.scn \
+	tests/scenario/truncated-then-tcp.scn \
+	tests/scenario/ttl-ceiling-and-top-bit.scn \
+	tests/scenario/ttl-clock-wrap.scn \
+	tests/scenario/ttl-countdown.scn \
+	tests/scenario/ttl-floor.scn \
+	tests/scenario/ttl-shortest-of-chain.scn \
+	tests/scenario/ttl-unify.scn \
+	tests/scenario/ttl-zero.scn \
+	tests/scenario/upstream-tcp-closes.scn \
+	tests/scenario/upstream-tcp-silent.scn \
+	tests/scenario/upstream-tcp-wrong-question.scn \
+	tests/scenario/upstream-tcp.scn \
+	tests/scenario/user-needs-01-dead-first.scn \
+	tests/scenario/user-needs-03-silent-aaaa.scn \
+	tests/scenario/variants-apart.scn \
+	tests/scenario/variants-share-sends.scn

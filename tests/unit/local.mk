@@ -1,1 +1,178 @@
-# tests/unit
+# Unit tests.  A test is one program of cmocka's, named after the module it tests.
+
+if HAVE_CMOCKA
+AM_CPPFLAGS += $(CMOCKA_CFLAGS)
+
+unit_libs = liblarder.a $(LARDER_LIBS) $(CMOCKA_LIBS)
+# Memory runs out in these when the test says so: calls from larder's own objects come to the test first.
+unit_wraps = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+unit_tests =
+
+# base/
+unit_tests += tests/unit/test_addr
+tests_unit_test_addr_SOURCES = tests/unit/test_addr.c tests/unit/unit.h
+tests_unit_test_addr_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_clock
+tests_unit_test_clock_SOURCES = tests/unit/test_clock.c tests/unit/unit.h
+tests_unit_test_clock_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_list
+tests_unit_test_list_SOURCES = tests/unit/test_list.c tests/unit/unit.h
+tests_unit_test_list_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_log
+tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
+tests_unit_test_log_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_rng
+tests_unit_test_rng_SOURCES = tests/unit/test_rng.c tests/unit/unit.h
+tests_unit_test_rng_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_siphash
+tests_unit_test_siphash_SOURCES = tests/unit/test_siphash.c tests/unit/guard.h tests/unit/unit.h
+tests_unit_test_siphash_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_timer
+tests_unit_test_timer_SOURCES = tests/unit/test_timer.c tests/unit/unit.h
+tests_unit_test_timer_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_varlink
+tests_unit_test_varlink_SOURCES = tests/unit/test_varlink.c
+tests_unit_test_varlink_LDADD = $(unit_libs)
+
+# dns/: a writer and a second reader of messages, and what must be true of every answer
+unit_message = \
+	tests/unit/draft.c tests/unit/draft.h \
+	tests/unit/guard.h \
+	tests/unit/judge.c tests/unit/judge.h \
+	tests/unit/oracle.c tests/unit/oracle.h \
+	tests/unit/unit.h
+
+unit_tests += tests/unit/test_answer
+tests_unit_test_answer_SOURCES = tests/unit/test_answer.c tests/unit/guard.h tests/unit/unit.h
+tests_unit_test_answer_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_compress
+tests_unit_test_compress_SOURCES = tests/unit/test_compress.c \
+	tests/unit/oracle.c tests/unit/oracle.h tests/unit/unit.h
+tests_unit_test_compress_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_cursor
+tests_unit_test_cursor_SOURCES = tests/unit/test_cursor.c \
+	tests/unit/guard.h tests/unit/oracle.c tests/unit/oracle.h tests/unit/unit.h
+tests_unit_test_cursor_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_message
+tests_unit_test_message_SOURCES = tests/unit/test_message.c $(unit_message)
+tests_unit_test_message_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_name
+tests_unit_test_name_SOURCES = tests/unit/test_name.c tests/unit/unit.h
+tests_unit_test_name_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_rdata
+tests_unit_test_rdata_SOURCES = tests/unit/test_rdata.c tests/unit/unit.h
+tests_unit_test_rdata_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_scrub
+tests_unit_test_scrub_SOURCES = tests/unit/test_scrub.c $(unit_message)
+tests_unit_test_scrub_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_rrtype
+tests_unit_test_rrtype_SOURCES = tests/unit/test_rrtype.c
+tests_unit_test_rrtype_LDADD = $(unit_libs)
+
+# net/
+unit_net = tests/unit/net_rig.h tests/unit/net_probe.h tests/unit/net_service.h
+
+unit_tests += tests/unit/test_net_frames
+tests_unit_test_net_frames_SOURCES = tests/unit/test_net_frames.c $(unit_net)
+tests_unit_test_net_frames_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_net_memory
+tests_unit_test_net_memory_SOURCES = tests/unit/test_net_memory.c \
+	tests/unit/fail_alloc.c tests/unit/fail_alloc.h $(unit_net)
+tests_unit_test_net_memory_LDFLAGS = $(AM_LDFLAGS) $(unit_wraps)
+tests_unit_test_net_memory_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_net_namespace
+tests_unit_test_net_namespace_SOURCES = tests/unit/test_net_namespace.c $(unit_net)
+tests_unit_test_net_namespace_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_net_tcp_client
+tests_unit_test_net_tcp_client_SOURCES = tests/unit/test_net_tcp_client.c $(unit_net)
+tests_unit_test_net_tcp_client_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_net_tcp_listener
+tests_unit_test_net_tcp_listener_SOURCES = tests/unit/test_net_tcp_listener.c $(unit_net)
+tests_unit_test_net_tcp_listener_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_net_udp_listener
+tests_unit_test_net_udp_listener_SOURCES = tests/unit/test_net_udp_listener.c $(unit_net)
+tests_unit_test_net_udp_listener_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_net_udp_pool
+tests_unit_test_net_udp_pool_SOURCES = tests/unit/test_net_udp_pool.c $(unit_net)
+tests_unit_test_net_udp_pool_LDADD = $(unit_libs)
+
+# conf/
+unit_tests += tests/unit/test_conf
+tests_unit_test_conf_SOURCES = tests/unit/test_conf.c tests/unit/conf_rig.h
+tests_unit_test_conf_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_conf_manual
+tests_unit_test_conf_manual_SOURCES = tests/unit/test_conf_manual.c tests/unit/conf_rig.h
+tests_unit_test_conf_manual_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_conf_memory
+tests_unit_test_conf_memory_SOURCES = tests/unit/test_conf_memory.c tests/unit/conf_rig.h
+tests_unit_test_conf_memory_LDFLAGS = $(AM_LDFLAGS) $(unit_wraps),--wrap=strdup
+tests_unit_test_conf_memory_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_conf_resolv
+tests_unit_test_conf_resolv_SOURCES = tests/unit/test_conf_resolv.c tests/unit/conf_rig.h
+tests_unit_test_conf_resolv_LDADD = $(unit_libs)
+
+# control/ and larderctl/
+unit_control = \
+	tests/unit/fail_alloc.c tests/unit/fail_alloc.h \
+	tests/unit/fake_control.c tests/unit/fake_control.h
+
+unit_tests += tests/unit/test_call
+tests_unit_test_call_SOURCES = tests/unit/test_call.c $(unit_control)
+tests_unit_test_call_LDFLAGS = $(AM_LDFLAGS) $(unit_wraps)
+tests_unit_test_call_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_control
+tests_unit_test_control_SOURCES = tests/unit/test_control.c $(unit_control)
+tests_unit_test_control_LDFLAGS = $(AM_LDFLAGS) $(unit_wraps)
+tests_unit_test_control_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_interface
+tests_unit_test_interface_SOURCES = tests/unit/test_interface.c \
+	tests/unit/fake_control.c tests/unit/fake_control.h
+tests_unit_test_interface_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_larderctl
+tests_unit_test_larderctl_SOURCES = tests/unit/test_larderctl.c \
+	tests/unit/fake_control.c tests/unit/fake_control.h \
+	src/larderctl/client.c src/larderctl/show_stats.c src/larderctl/show_status.c \
+	src/larderctl/suggest.c src/larderctl/table.c src/larderctl/term.c \
+	src/larderctl/units.c src/larderctl/verbs.c
+tests_unit_test_larderctl_LDADD = $(unit_libs)
+
+# daemon/
+unit_tests += tests/unit/test_activation
+tests_unit_test_activation_SOURCES = tests/unit/test_activation.c tests/unit/unit.h
+tests_unit_test_activation_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_service
+tests_unit_test_service_SOURCES = tests/unit/test_service.c tests/unit/unit.h
+tests_unit_test_service_LDADD = $(unit_libs)
+
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+endif
+
+EXTRA_DIST += tests/unit/README.md

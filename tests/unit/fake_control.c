@@ -1,0 +1,123 @@
+/* fake_control.c - a daemon for tests. */
+#include "fake_control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void fake_status(void *arg, struct control_status *out)
+{
+	*out = ((struct fake_control *)arg)->status;
+}
+
+static void fake_stats(void *arg, struct stats_view *out)
+{
+	*out = ((struct fake_control *)arg)->stats;
+}
+
+static size_t fake_upstreams(void *arg, struct control_upstream *out, size_t max)
+{
+	struct fake_control *f = arg;
+	size_t               n = f->upstream_count < max ? f->upstream_count : max;
+
+	memcpy(out, f->upstreams, n * sizeof *out);
+	return n;
+}
+
+static uint64_t fake_flush(void *arg, enum control_flush what, const uint8_t *name, size_t name_len,
+			   uint16_t qtype)
+{
+	struct fake_control *f = arg;
+
+	f->flushes++;
+	f->what = what;
+	f->name.len = (uint8_t)name_len;
+	if (name_len)
+		memcpy(f->name.octets, name, name_len);
+	f->type = qtype;
+	return f->entries;
+}
+
+static int fake_reload(void *arg, char **report)
+{
+	struct fake_control *f = arg;
+
+	f->reloads++;
+	if (!f->report)
+		return 0;
+	*report = strdup(f->report);
+	return -EINVAL;
+}
+
+static char *fake_config(void *arg)
+{
+	struct fake_control *f = arg;
+
+	return f->config ? strdup(f->config) : NULL;
+}
+
+static void fake_traffic(struct stats_view *v)
+{
+	static struct stats s;
+
+	memset(&s, 0, sizeof s);
+	for (unsigned i = 0; i < STATS_COUNTERS; i++)
+		stats_bump(&s.counter[i], i % 3 ? i : 0);
+	for (unsigned i = 0; i < 900; i++)
+		histogram_add(&s.answer[OUTCOME_HIT], i < 880 ? 20 : 700, 1);
+	histogram_add(&s.answer[OUTCOME_MISS], 25000, 97);
+	histogram_add(&s.answer[OUTCOME_MISS], 1500000, 3);
+	stats_bump(&s.outcome[OUTCOME_HIT], 900);
+	stats_bump(&s.outcome[OUTCOME_MISS], 100);
+	stats_set(&s.flights_now, 2);
+	stats_set(&s.waiting_now, 3);
+	stats_set(&s.tcp_clients_now, 4);
+	memset(v, 0, sizeof *v);
+	stats_read(&s, v);
+}
+
+static void fake_upstream(struct control_upstream *up, const char *name, const char *url,
+			  unsigned sent)
+{
+	static struct stats_upstream s;
+
+	memset(&s, 0, sizeof s);
+	stats_bump(&s.counter[UPSTREAM_SENT], sent);
+	stats_bump(&s.counter[UPSTREAM_ANSWERED], sent / 2);
+	stats_bump(&s.counter[UPSTREAM_TIMEOUT], sent / 4);
+	stats_bump(&s.counter[UPSTREAM_RCODE], sent / 8);
+	stats_bump(&s.counter[UPSTREAM_LATE], sent / 16);
+	histogram_add(&s.exchange, 20000, sent / 2);
+	*up = (struct control_upstream){ .name = name, .url = url };
+	stats_upstream_read(&s, &up->stats);
+}
+
+void fake_control_init(struct fake_control *f, struct control_ops *ops)
+{
+	static const char *const listen[] = { "127.0.0.1:53", "[::1]:53" };
+
+	*f = (struct fake_control){
+		.status = {
+			.version = "0.0.7", .uptime_s = 11525.9, .workers = 1,
+			.config_file = "/etc/larder/larder.yaml", .reloaded_ago_s = 725.2,
+			.listen_count = 2, .listen = listen,
+			.cache_entries = 1234, .cache_negative = 56, .cache_octets = 3 << 20,
+			.cache_size_octets = 64 << 20, .cache_evicted = 7,
+		},
+		.config = "listen:\n  - 127.0.0.1:53\n",
+		.entries = 17,
+	};
+	fake_traffic(&f->stats);
+	fake_upstream(&f->upstreams[0], "office", "udp://192.0.2.1", 96);
+	fake_upstream(&f->upstreams[1], "tcp://192.0.2.2", "tcp://192.0.2.2", 0);
+	f->upstream_count = 2;
+	*ops = (struct control_ops){
+		.status = fake_status,
+		.stats = fake_stats,
+		.upstreams = fake_upstreams,
+		.flush = fake_flush,
+		.reload = fake_reload,
+		.config = fake_config,
+		.arg = f,
+	};
+}

@@ -1,0 +1,30 @@
+/* fake_control.h - a daemon for tests of the control socket and of larderctl.
+ *
+ * It answers from what the test put in and remembers what it was told to do.
+ */
+#ifndef LARDER_TESTS_UNIT_FAKE_CONTROL_H
+#define LARDER_TESTS_UNIT_FAKE_CONTROL_H
+
+#include "control/control.h"
+#include "dns/name.h"
+
+struct fake_control {
+	struct control_status status;
+	struct stats_view     stats;
+	struct control_upstream upstreams[3];
+	size_t                upstream_count;
+
+	const char *report;			/* of reload: NULL is success */
+	const char *config;			/* NULL: no memory */
+	uint64_t    entries;			/* that a flush removes */
+
+	unsigned           flushes, reloads;
+	enum control_flush what;		/* of the last flush */
+	struct dns_name    name;
+	uint16_t           type;
+};
+
+/* Well, with some traffic behind it. */
+void fake_control_init(struct fake_control *f, struct control_ops *ops);
+
+#endif

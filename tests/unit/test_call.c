@@ -1,0 +1,439 @@
+/* test_call.c - what calls are answered, from text to text. */
+#include "control/call.h"
+#include "control/connection.h"
+#include "control/control.h"
+#include "fail_alloc.h"
+#include "fake_control.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define STATS "{\"method\":\"io.larder.Stats\"}"
+#define RELOAD "{\"method\":\"io.larder.Reload\"}"
+#define DESCRIBE_LARDER "{\"method\":\"org.varlink.service.GetInterfaceDescription\"," \
+	"\"parameters\":{\"interface\":\"io.larder\"}}"
+
+struct fixture {
+	struct fake_control fake;
+	struct control_ops  ops;
+};
+
+static int setup(void **state)
+{
+	static struct fixture f;
+
+	fake_control_init(&f.fake, &f.ops);
+	*state = &f;
+	return 0;
+}
+
+/* The reply as JSON, which the caller owns, and whether the connection would go on. */
+static json_t *answer(struct fixture *f, const char *message, size_t len, enum call_next *next)
+{
+	const struct ucred peer = { 0 };
+	char              *text = NULL;
+	json_t            *reply;
+
+	*next = call_answer(&f->ops, &peer, message, len, &text);
+	if (!text)
+		return NULL;
+	reply = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	if (!json_is_object(json_object_get(reply, "parameters")))
+		fail_msg("not a reply: %s", text);
+	free(text);
+	return reply;
+}
+
+static json_t *ask(struct fixture *f, const char *message)
+{
+	enum call_next next;
+	json_t        *reply = answer(f, message, strlen(message), &next);
+
+	assert_non_null(reply);
+	assert_int_equal(next, CALL_GOES_ON);
+	return reply;
+}
+
+static const char *text_at(const json_t *reply, const char *key)
+{
+	const char *text =
+		json_string_value(json_object_get(json_object_get(reply, "parameters"), key));
+
+	return text ? text : "(none)";
+}
+
+static long long number_at(const json_t *reply, const char *key)
+{
+	const json_t *n = json_object_get(json_object_get(reply, "parameters"), key);
+
+	assert_true(json_is_integer(n));
+	return json_integer_value(n);
+}
+
+static void check_error(const json_t *reply, const char *error, const char *key, const char *value)
+{
+	const char *got = json_string_value(json_object_get(reply, "error"));
+
+	assert_non_null(got);
+	assert_string_equal(got, error);
+	assert_string_equal(text_at(reply, key), value);
+}
+
+static void check_refused(struct fixture *f, const char *message, const char *error,
+			  const char *key, const char *value)
+{
+	json_t *reply = ask(f, message);
+
+	check_error(reply, error, key, value);
+	json_decref(reply);
+}
+
+static void test_service_tells_about_itself(void **state)
+{
+	struct fixture *f = *state;
+	json_t *reply = ask(f, "{\"method\":\"org.varlink.service.GetInfo\",\"parameters\":{}}");
+	json_t *interfaces = json_object_get(json_object_get(reply, "parameters"), "interfaces");
+
+	assert_string_equal(text_at(reply, "product"), "larder");
+	assert_string_equal(text_at(reply, "version"), "0.0.7");
+	assert_int_equal(json_array_size(interfaces), 2);
+	assert_string_equal(json_string_value(json_array_get(interfaces, 0)),
+			    "org.varlink.service");
+	assert_string_equal(json_string_value(json_array_get(interfaces, 1)), "io.larder");
+	json_decref(reply);
+
+	reply = ask(f, DESCRIBE_LARDER);
+	assert_non_null(strstr(text_at(reply, "description"), "\ninterface io.larder\n"));
+	assert_non_null(strstr(text_at(reply, "description"), "\"a\\.b.example.\""));
+	json_decref(reply);
+	check_refused(f, "{\"method\":\"org.varlink.service.GetInterfaceDescription\","
+	                 "\"parameters\":{\"interface\":\"io.systemd.Resolve\"}}",
+	              "org.varlink.service.InterfaceNotFound", "interface", "io.systemd.Resolve");
+	check_refused(f, "{\"method\":\"org.varlink.service.GetInterfaceDescription\"}",
+	              "org.varlink.service.InvalidParameter", "parameter", "interface");
+}
+
+static void test_unknown_methods(void **state)
+{
+	struct fixture *f = *state;
+
+	check_refused(f, "{\"method\":\"io.larder.Fry\"}", "org.varlink.service.MethodNotFound",
+		      "method", "io.larder.Fry");
+	check_refused(f, "{\"method\":\"io.larders.Stats\"}",
+		      "org.varlink.service.InterfaceNotFound", "interface", "io.larders");
+	check_refused(f, "{\"method\":\"Stats\"}", "org.varlink.service.InterfaceNotFound",
+		      "interface", "");
+}
+
+static void test_status(void **state)
+{
+	struct fixture *f = *state;
+	json_t         *reply, *p;
+
+	f->fake.status.resolv_file = "/run/r\xffsolv.conf";
+	f->fake.status.upstreams_from_resolv = true;
+	reply = ask(f, "{\"method\":\"io.larder.Status\",\"parameters\":null,\"more\":true}");
+	p = json_object_get(reply, "parameters");
+	assert_int_equal(number_at(reply, "uptime_s"), 11525);
+	assert_int_equal(number_at(reply, "reloaded_ago_s"), 725);
+	assert_string_equal(text_at(reply, "config_file"), "/etc/larder/larder.yaml");
+	assert_string_equal(text_at(reply, "resolv_file"), "/run/r?solv.conf");
+	assert_true(json_is_true(json_object_get(p, "upstreams_from_resolv")));
+	assert_true(json_is_null(json_object_get(p, "trouble")));
+	assert_string_equal(json_string_value(json_array_get(json_object_get(p, "listen"), 1)),
+			    "[::1]:53");
+	assert_int_equal(json_array_size(json_object_get(p, "upstreams")), 2);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(p, "cache"), "size")),
+			 64 << 20);
+	json_decref(reply);
+}
+
+static void test_stats(void **state)
+{
+	struct fixture *f = *state;
+	json_t         *reply = ask(f, STATS), *p = json_object_get(reply, "parameters");
+	json_t         *hit = json_object_get(json_object_get(p, "outcomes"), "hit");
+	json_t         *stale = json_object_get(json_object_get(p, "outcomes"), "stale");
+	json_t         *up = json_array_get(json_object_get(p, "upstreams"), 0);
+
+	assert_int_equal(number_at(reply, "queries"), 1000);
+	assert_int_equal(json_object_size(json_object_get(p, "outcomes")), OUTCOMES);
+	assert_int_equal(json_object_size(json_object_get(p, "counters")), STATS_COUNTERS);
+	assert_int_equal(json_integer_value(json_object_get(hit, "count")), 900);
+	assert_float_equal(json_real_value(json_object_get(hit, "share")), 0.9, 1e-6);
+	assert_int_equal(json_integer_value(json_object_get(hit, "p50_us")),
+	                 histogram_quantile_us(&f->fake.stats.answer[OUTCOME_HIT], 0.5));
+	assert_int_equal(json_integer_value(json_object_get(hit, "p99_us")),
+	                 histogram_quantile_us(&f->fake.stats.answer[OUTCOME_HIT], 0.99));
+	assert_true(json_is_null(json_object_get(stale, "p90_us")));
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(p, "answers"), "count")), 1000);
+	for (unsigned i = 0; i < STATS_COUNTERS; i++)
+		assert_int_equal(json_integer_value(json_object_get(json_object_get(p, "counters"),
+		                                                    stats_counter_rows[i].name)),
+		                 f->fake.stats.counter[i]);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(p, "gauges"), "waiting")), 3);
+	assert_string_equal(json_string_value(json_object_get(up, "name")), "office");
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(up, "counters"), "timeout")),
+		24);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(up, "exchange"), "p50_us")),
+		histogram_quantile_us(&f->fake.upstreams[0].stats.exchange, 0.5));
+	json_decref(reply);
+}
+
+/* A number that JSON's integers cannot hold is not told as a negative one. */
+static void test_stats_saturate(void **state)
+{
+	struct fixture *f = *state;
+	json_t         *reply;
+
+	f->fake.stats.queries = UINT64_MAX;
+	reply = ask(f, STATS);
+	assert_true(number_at(reply, "queries") == INT64_MAX);
+	json_decref(reply);
+}
+
+static void check_flush(struct fixture *f, const char *parameters, enum control_flush what,
+			const char *name, uint16_t type)
+{
+	char            message[512];
+	struct dns_name wire = { .len = 0 };
+	unsigned        before = f->fake.flushes;
+	json_t         *reply;
+
+	snprintf(message, sizeof message, "{\"method\":\"io.larder.Flush\",\"parameters\":%s}",
+		 parameters);
+	if (name)
+		assert_int_equal(dns_name_from_text(name, &wire), 0);
+	reply = ask(f, message);
+	assert_int_equal(number_at(reply, "entries"), 17);
+	json_decref(reply);
+	assert_int_equal(f->fake.flushes, before + 1);
+	assert_int_equal(f->fake.what, what);
+	assert_int_equal(f->fake.type, type);
+	assert_int_equal(f->fake.name.len, wire.len);
+	assert_memory_equal(f->fake.name.octets, wire.octets, wire.len);
+}
+
+static void test_flush(void **state)
+{
+	struct fixture *f = *state;
+
+	check_flush(f, "{}", CONTROL_FLUSH_ALL, NULL, 0);
+	check_flush(f, "{\"name\":null,\"type\":null,\"subtree\":null}", CONTROL_FLUSH_ALL, NULL,
+		    0);
+	check_flush(f, "{\"subtree\":false}", CONTROL_FLUSH_ALL, NULL, 0);
+	check_flush(f, "{\"name\":\"WWW.Example.com\"}", CONTROL_FLUSH_NAME, "www.example.com.", 0);
+	check_flush(f, "{\"name\":\"a\\\\.b\\\\001.\"}", CONTROL_FLUSH_NAME, "a\\.b\\001", 0);
+	check_flush(f, "{\"name\":\".\",\"type\":\"ns\"}", CONTROL_FLUSH_NAME_TYPE, ".", 2);
+	check_flush(f, "{\"name\":\"x.\",\"type\":\"Type65280\"}", CONTROL_FLUSH_NAME_TYPE, "x.",
+		    65280);
+	check_flush(f, "{\"name\":\"x.\",\"type\":\"ANY\"}", CONTROL_FLUSH_NAME, "x.", 0);
+	check_flush(f, "{\"name\":\"x.\",\"subtree\":true}", CONTROL_FLUSH_SUBTREE, "x.", 0);
+}
+
+/* What makes no sense is refused by name, and nothing is flushed. */
+static void test_flush_refused(void **state)
+{
+	static const struct {
+		const char *parameters, *flaw;
+	} rows[] = {
+		{ "{\"name\":\"a..b\"}", "name" },
+		{ "{\"name\":\"\"}", "name" },
+		{ "{\"name\":7}", "name" },
+		{ "{\"name\":\"a\",\"type\":\"AA\"}", "type" },
+		{ "{\"name\":\"a\",\"type\":\"TYPE65536\"}", "type" },
+		{ "{\"name\":\"a\",\"type\":1}", "type" },
+		{ "{\"type\":\"A\"}", "type" },
+		{ "{\"name\":\"a\",\"type\":\"A\",\"subtree\":true}", "type" },
+		{ "{\"subtree\":true}", "subtree" },
+		{ "{\"name\":\"a\",\"subtree\":\"yes\"}", "subtree" },
+		{ "{\"name\":\"a\",\"tree\":true}", "tree" },
+		{ "{\"\":null}", "" },
+	};
+	struct fixture *f = *state;
+	char            message[256];
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		snprintf(message, sizeof message,
+			 "{\"method\":\"io.larder.Flush\",\"parameters\":%s}", rows[i].parameters);
+		check_refused(f, message, "org.varlink.service.InvalidParameter", "parameter",
+			      rows[i].flaw);
+	}
+	check_refused(f, "{\"method\":\"io.larder.Stats\",\"parameters\":{\"all\":true}}",
+	              "org.varlink.service.InvalidParameter", "parameter", "all");
+	check_refused(f, "{\"method\":\"io.larder.Reload\",\"upgrade\":true}",
+	              "org.varlink.service.InvalidParameter", "parameter", "upgrade");
+	assert_int_equal(f->fake.flushes, 0);
+	assert_int_equal(f->fake.reloads, 0);
+}
+
+static void test_reload_and_config(void **state)
+{
+	struct fixture *f = *state;
+	json_t         *reply = ask(f, RELOAD);
+
+	assert_null(json_object_get(reply, "error"));
+	assert_int_equal(json_object_size(json_object_get(reply, "parameters")), 0);
+	json_decref(reply);
+	f->fake.report = "larder.yaml:1:1: what\nlarder.yaml:2:1: is this";
+	check_refused(f, RELOAD, "io.larder.ConfigurationInvalid", "report", f->fake.report);
+	assert_int_equal(f->fake.reloads, 2);
+
+	reply = ask(f, "{\"method\":\"io.larder.Config\"}");
+	assert_string_equal(text_at(reply, "text"), f->fake.config);
+	json_decref(reply);
+	f->fake.config = NULL;
+	check_refused(f, "{\"method\":\"io.larder.Config\"}", "io.larder.OutOfMemory", "none",
+		      "(none)");
+}
+
+static void test_oneway_gets_no_reply(void **state)
+{
+	static const char *const calls[] = {
+		"{\"method\":\"io.larder.Reload\",\"oneway\":true}",
+		"{\"method\":\"io.larder.Nothing\",\"oneway\":true}",
+		"{\"method\":\"io.larder.Reload\",\"parameters\":{\"x\":1},\"oneway\":true}",
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		enum call_next next;
+
+		assert_null(answer(f, calls[i], strlen(calls[i]), &next));
+		assert_int_equal(next, CALL_GOES_ON);
+	}
+	assert_int_equal(f->fake.reloads, 1);
+}
+
+/* What is no call gets a reply that says so, and was the last on its connection. */
+static void test_garbage(void **state)
+{
+	static const struct {
+		const char *text, *flaw;
+	} rows[] = {
+		{ "", "message" },
+		{ "hello", "message" },
+		{ "GET / HTTP/1.1\r\n\r\n", "message" },
+		{ "[]", "message" },
+		{ "null", "message" },
+		{ "\"io.larder.Reload\"", "message" },
+		{ "{", "message" },
+		{ "{} {}", "message" },
+		{ RELOAD "x", "message" },
+		{ "{\"method\":\"io.larder.Reload\",\"method\":\"io.larder.Stats\"}", "message" },
+		{ "{\"method\":\"io.larder.Rel\\u0000oad\"}", "message" },
+		{ "{\"method\":\"io.larder.\xff\"}", "message" },
+		{ "{\"n\":1e999,\"method\":\"io.larder.Reload\"}", "message" },
+		{ "{}", "method" },
+		{ "{\"method\":null}", "method" },
+		{ "{\"method\":{}}", "method" },
+		{ "{\"method\":\"io.larder.Reload\",\"parameters\":[]}", "parameters" },
+		{ "{\"method\":\"io.larder.Reload\",\"oneway\":1}", "oneway" },
+		{ "{\"method\":\"io.larder.Reload\",\"more\":\"no\"}", "more" },
+		{ "{\"method\":\"io.larder.Reload\",\"upgrade\":[]}", "upgrade" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		enum call_next next;
+		json_t        *reply = answer(f, rows[i].text, strlen(rows[i].text), &next);
+
+		assert_int_equal(next, CALL_WAS_LAST);
+		check_error(reply, "org.varlink.service.InvalidParameter", "parameter",
+			    rows[i].flaw);
+		json_decref(reply);
+	}
+	assert_int_equal(f->fake.reloads, 0);
+}
+
+static void test_nesting(void **state)
+{
+	struct fixture *f = *state;
+	char           *deep = malloc(CONTROL_MESSAGE_MAX);
+	enum call_next  next;
+	json_t         *reply;
+
+	assert_non_null(deep);
+	memset(deep, '[', CONTROL_MESSAGE_MAX);
+	reply = answer(f, deep, CONTROL_MESSAGE_MAX, &next);
+	check_error(reply, "org.varlink.service.InvalidParameter", "parameter", "message");
+	json_decref(reply);
+	free(deep);
+}
+
+/* Every allocation of every call fails once: there is a whole reply or none, and nothing leaks. */
+static void test_no_memory_for_calls(void **state)
+{
+	static const char *const calls[] = {
+		"{\"method\":\"org.varlink.service.GetInfo\"}",
+		DESCRIBE_LARDER,
+		"{\"method\":\"io.larder.Status\"}",
+		STATS,
+		RELOAD,
+		"{\"method\":\"io.larder.Config\"}",
+		"{\"method\":\"io.larder.Flush\",\"parameters\":{\"name\":\"a.b\",\"type\":\"A\"}}",
+		"{\"method\":\"io.larder.Flush\",\"parameters\":{\"nam\":\"a.b\"}}",
+		"{\"method\":\"a.b\"}",
+		"garbage",
+	};
+	struct fixture    *f = *state;
+	const struct ucred peer = { 0 };
+
+	json_set_alloc_funcs(malloc, free);
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		bool failed = true;
+
+		for (unsigned n = 1; failed; n++) {
+			char          *reply = NULL;
+			enum call_next next;
+			json_t        *parsed;
+
+			assert_true(n < 5000);
+			fail_alloc_countdown = n;
+			next = call_answer(&f->ops, &peer, calls[i], strlen(calls[i]), &reply);
+			failed = fail_alloc_countdown == 0;
+			fail_alloc_countdown = 0;
+			if (!reply) {
+				assert_true(failed);
+				assert_int_equal(next, CALL_WAS_LAST);
+				continue;
+			}
+			parsed = json_loads(reply, JSON_REJECT_DUPLICATES, NULL);
+			if (!json_is_object(json_object_get(parsed, "parameters")))
+				fail_msg("call %zu, allocation %u: %s", i, n, reply);
+			json_decref(parsed);
+			free(reply);
+		}
+	}
+}
+
+#define CALL_TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		CALL_TEST(test_service_tells_about_itself),
+		CALL_TEST(test_unknown_methods),
+		CALL_TEST(test_status),
+		CALL_TEST(test_stats),
+		CALL_TEST(test_stats_saturate),
+		CALL_TEST(test_flush),
+		CALL_TEST(test_flush_refused),
+		CALL_TEST(test_reload_and_config),
+		CALL_TEST(test_oneway_gets_no_reply),
+		CALL_TEST(test_garbage),
+		CALL_TEST(test_nesting),
+		CALL_TEST(test_no_memory_for_calls),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
