@@ -54,6 +54,7 @@ static size_t log_label(enum log_level level, char out[LOG_LABEL_MAX])
 	return (size_t)snprintf(out, LOG_LABEL_MAX, "%s: ", log_level_names[level]);
 }
 
+__attribute__((format(printf, 3, 0)))
 static void log_write(enum log_level level, const struct log_field *fields, const char *format, va_list ap)
 {
 	char   text[LOG_LINE_MAX], label[LOG_LABEL_MAX], line[LOG_LABEL_MAX + 2 * LOG_LINE_MAX];

@@ -171,8 +171,11 @@ pool_ref pool_alloc(struct pool *p, size_t octets)
 {
 	size_t   want = (octets + POOL_GRANULE - 1) / POOL_GRANULE;
 	uint32_t size = want < BLOCK_MIN ? BLOCK_MIN : (uint32_t)want, have;
-	pool_ref ref = pool_find(p, size);
+	pool_ref ref;
 
+	if (want > BLOCK_SIZE)
+		return 0;
+	ref = pool_find(p, size);
 	if (!ref) {
 		if (p->top >= p->end || size > p->end - p->top)
 			return 0;

@@ -5,6 +5,7 @@ liblarder_a_SOURCES += \
 	src/dns/message.c src/dns/message.h \
 	src/dns/name.c src/dns/name.h \
 	src/dns/rdata.c src/dns/rdata.h \
+	src/dns/record.c src/dns/record.h \
 	src/dns/rrtype.c src/dns/rrtype.h \
 	src/dns/scrub.c src/dns/scrub.h \
 	src/dns/wire.h

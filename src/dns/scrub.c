@@ -11,9 +11,8 @@
  */
 #include "dns/scrub.h"
 
-#include "dns/compress.h"
 #include "dns/cursor.h"
-#include "dns/rdata.h"
+#include "dns/record.h"
 #include "dns/wire.h"
 
 #include <stdlib.h>
@@ -23,32 +22,17 @@
 #define PROOFS_MAX     48			/* authority records worth keeping */
 #define EXTRAS_MAX     48			/* additional records worth keeping */
 #define ANY_TYPES_MAX  48
-#define RDATA_ROOM     2048
 #define SEEN_SLOTS     16384			/* over twice ROWS_MAX */
 
-enum section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL };
-
-/* One record of a message. */
-struct row {
-	const uint8_t *msg;		/* the message it is from */
-	uint32_t       owner_hash;
-	uint32_t       ttl_s;
-	uint16_t       msg_len;
-	uint16_t       owner_at, rdata_at, rdata_len;
-	uint16_t       type;
-	uint16_t       covered;		/* RRSIG: the type that is signed */
-	uint8_t        section;
-};
-
 struct dns_scrub {
-	struct row      rows[ROWS_MAX * 2];
+	struct record   rows[ROWS_MAX * 2];
 	unsigned        row_count;
 	uint16_t        picked[ROWS_MAX * 2];	/* rows in the order in which they go out */
 	unsigned        picked_count, answer_count, authority_count;
 	uint16_t        seen[SEEN_SLOTS];	/* rows by a hash of their data, 0: none, else row + 1 */
 	uint16_t        ttl_at[ROWS_MAX * 2];
 	struct compress compress;
-	uint8_t         reply[DNS_MESSAGE_MAX + DNS_NAME_MAX * 4];
+	uint8_t         reply[DNS_MESSAGE_MAX + RECORD_SPARE];
 	uint8_t         joined[2][DNS_MESSAGE_MAX + 1];
 };
 
@@ -73,82 +57,7 @@ void dns_scrub_free(struct dns_scrub *s)
 	free(s);
 }
 
-static uint32_t scrub_hash(const uint8_t *octets, size_t len, bool fold)
-{
-	uint32_t h = 0x811c9dc5u;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (fold ? dns_fold[octets[i]] : octets[i])) * 0x01000193u;
-	return h;
-}
-
 /* ---- reading ---- */
-
-static bool scrub_rdata_ok(const struct row *r, struct cursor rdata)
-{
-	const char *layout = dns_rdata_layout(r->type);
-
-	if (!dns_rdata_len_ok(r->type, r->rdata_len))
-		return false;
-	for (; layout && *layout; layout++) {
-		switch (*layout) {
-		case 'N':
-		case 'n':
-			cursor_skip_name(&rdata);
-			break;
-		case 'c':
-			cursor_skip(&rdata, cursor_u8(&rdata));
-			break;
-		case '*':
-			return !rdata.bad;
-		default:
-			cursor_skip(&rdata, (size_t)(*layout - '0'));
-		}
-		if (!layout[1])
-			return !rdata.bad && !cursor_left(&rdata);
-	}
-	return true;
-}
-
-/* Types that never stand in answer or authority (OPT, TSIG and questions-only types). */
-static bool scrub_type_is_meta(uint16_t type)
-{
-	return type == DNS_OPT || (type >= DNS_TKEY && type <= DNS_ANY) || type == 0;
-}
-
-static bool scrub_read_row(struct dns_scrub *s, struct cursor *c, enum section section)
-{
-	struct row     *r = &s->rows[s->row_count];
-	struct dns_name owner;
-	struct cursor   rdata;
-	uint16_t        class;
-
-	r->msg = c->base;
-	r->msg_len = (uint16_t)c->len;
-	r->section = (uint8_t)section;
-	r->owner_at = (uint16_t)c->pos;
-	cursor_name(c, &owner);
-	r->type = cursor_u16(c);
-	class = cursor_u16(c);
-	r->ttl_s = cursor_u32(c);
-	r->rdata_len = cursor_u16(c);
-	r->rdata_at = (uint16_t)c->pos;
-	rdata = cursor_sub(c, r->rdata_len);
-	if (c->bad)
-		return false;
-	if (scrub_type_is_meta(r->type))
-		return section == SECTION_ADDITIONAL;	/* there it is not ours to keep */
-	if (class != DNS_IN)
-		return true;
-	if (!scrub_rdata_ok(r, rdata))
-		return false;
-	r->owner_hash = scrub_hash(owner.octets, owner.len, true);
-	r->covered = r->type == DNS_RRSIG ? cursor_u16(&rdata) : 0;
-	if (rdata.bad)
-		return false;
-	s->row_count++;
-	return true;
-}
 
 /* Adds the rows of a whole message; octets behind the last record do not matter. */
 static bool scrub_read(struct dns_scrub *s, const uint8_t *msg, size_t len)
@@ -164,117 +73,48 @@ static bool scrub_read(struct dns_scrub *s, const uint8_t *msg, size_t len)
 	}
 	for (unsigned section = 0; section < 3; section++)
 		for (unsigned i = 0; i < counts[section]; i++)
-			if (!scrub_read_row(s, &c, section))
+			switch (record_read(&s->rows[s->row_count], &c, section)) {
+			case RECORD_READ:
+				s->row_count++;
+				break;
+			case RECORD_SKIPPED:
+				break;
+			case RECORD_MALFORMED:
 				return false;
+			}
 	return !c.bad;
 }
 
-static void scrub_owner(const struct row *r, struct dns_name *out)
-{
-	struct cursor c = cursor_of(r->msg, r->msg_len, r->owner_at);
-
-	cursor_name(&c, out);
-}
-
-/* The name at the start of the RDATA. */
-static void scrub_rdata_name(const struct row *r, struct dns_name *out)
-{
-	struct cursor c = cursor_of(r->msg, (size_t)r->rdata_at + r->rdata_len, r->rdata_at);
-
-	cursor_name(&c, out);
-}
-
-static bool scrub_owned_by(const struct row *r, const struct dns_name *name, uint32_t hash)
-{
-	struct dns_name owner;
-
-	if (r->owner_hash != hash)
-		return false;
-	scrub_owner(r, &owner);
-	return dns_name_equal(owner.octets, owner.len, name->octets, name->len);
-}
-
 /* ---- picking ---- */
-
-/* RDATA with its names written out, so that two ways of compressing one are equal; gives its length.  Where
- * there is nothing to write out, or too much of it, *out is the RDATA as it lies in the message. */
-static size_t scrub_plain_rdata(const struct row *r, uint8_t room[RDATA_ROOM], const uint8_t **out)
-{
-	const char     *layout = dns_rdata_layout(r->type);
-	struct cursor   rdata = cursor_of(r->msg, (size_t)r->rdata_at + r->rdata_len, r->rdata_at);
-	struct dns_name name;
-	size_t          n, len = 0;
-
-	*out = r->msg + r->rdata_at;
-	if (!layout || r->rdata_len > RDATA_ROOM - 2 * DNS_NAME_MAX)
-		return r->rdata_len;
-	*out = room;
-	for (; *layout && *layout != '*'; layout++) {
-		if (*layout == 'N' || *layout == 'n') {
-			cursor_name(&rdata, &name);
-			memcpy(room + len, name.octets, name.len);
-			len += name.len;
-			continue;
-		}
-		n = *layout == 'c' ? rdata.base[rdata.pos] + 1u : (size_t)(*layout - '0');
-		memcpy(room + len, cursor_take(&rdata, n), n);
-		len += n;
-	}
-	n = cursor_left(&rdata);
-	if (n)
-		memcpy(room + len, cursor_take(&rdata, n), n);
-	return len + n;
-}
-
-static uint32_t scrub_rdata_hash(const struct row *r)
-{
-	uint8_t        room[RDATA_ROOM];
-	const uint8_t *rdata;
-	size_t         len = scrub_plain_rdata(r, room, &rdata);
-
-	return scrub_hash(rdata, len, false);
-}
-
-static bool scrub_same_record(const struct row *a, const struct row *b)
-{
-	uint8_t        room_a[RDATA_ROOM], room_b[RDATA_ROOM];
-	const uint8_t *rdata_a, *rdata_b;
-	size_t         len;
-
-	if (a->owner_hash != b->owner_hash || a->type != b->type)
-		return false;
-	len = scrub_plain_rdata(a, room_a, &rdata_a);
-	return len == scrub_plain_rdata(b, room_b, &rdata_b) && !memcmp(rdata_a, rdata_b, len);
-}
 
 /* Is this row's data among those picked from `from` on?  Few are compared one by one; for many the
  * table of seen data answers. */
 static bool scrub_is_double(struct dns_scrub *s, unsigned row, unsigned from)
 {
-	const struct row *r = &s->rows[row];
+	const struct record *r = &s->rows[row];
 	unsigned          have = s->picked_count - from, slot;
 
 	if (have < 16) {
 		for (unsigned i = from; i < s->picked_count; i++)
-			if (scrub_same_record(&s->rows[s->picked[i]], r))
+			if (record_same(&s->rows[s->picked[i]], r))
 				return true;
 		return false;
 	}
 	if (have == 16) {
 		memset(s->seen, 0, sizeof s->seen);
 		for (unsigned i = from; i < s->picked_count; i++) {
-			const struct row *p = &s->rows[s->picked[i]];
+			const struct record *p = &s->rows[s->picked[i]];
 
-			slot = scrub_rdata_hash(p) % SEEN_SLOTS;
+			slot = record_rdata_hash(p) % SEEN_SLOTS;
 			while (s->seen[slot])
 				slot = (slot + 1) % SEEN_SLOTS;
 			s->seen[slot] = (uint16_t)(s->picked[i] + 1);
 		}
 	}
 	/* runs of used slots longer than this are made on purpose; such doubles may stay */
-	slot = scrub_rdata_hash(r) % SEEN_SLOTS;
+	slot = record_rdata_hash(r) % SEEN_SLOTS;
 	for (unsigned tries = 0; s->seen[slot] && tries < 64; tries++) {
-		if (scrub_same_record(&s->rows[s->seen[slot] - 1], r))
+		if (record_same(&s->rows[s->seen[slot] - 1], r))
 			return true;
 		slot = (slot + 1) % SEEN_SLOTS;
 	}
@@ -300,10 +140,10 @@ static unsigned scrub_pick_set(struct pick *p, enum section section, const struc
 	uint32_t          ttl = UINT32_MAX;
 
 	for (unsigned i = 0; i < s->row_count; i++) {
-		struct row *r = &s->rows[i];
+		struct record *r = &s->rows[i];
 
 		if (r->section != section || r->type != type || r->covered != covered ||
-		    !scrub_owned_by(r, name, hash))
+		    !record_owned_by(r, name, hash))
 			continue;
 		if (r->ttl_s < ttl)
 			ttl = r->ttl_s;
@@ -321,10 +161,10 @@ static unsigned scrub_pick_data(struct pick *p, uint16_t type)
 
 	if (type == DNS_RRSIG) {		/* asked for: all of them, whatever they cover */
 		for (unsigned i = 0; i < p->s->row_count; i++) {
-			const struct row *r = &p->s->rows[i];
+			const struct record *r = &p->s->rows[i];
 
 			if (r->section == SECTION_ANSWER && r->type == DNS_RRSIG &&
-			    scrub_owned_by(r, &p->at, p->at_hash))
+			    record_owned_by(r, &p->at, p->at_hash))
 				scrub_pick_row(p->s, i, from);
 		}
 		return p->s->picked_count - from;
@@ -342,10 +182,10 @@ static unsigned scrub_pick_any(struct pick *p)
 	unsigned count = 0, n = 0;
 
 	for (unsigned i = 0; i < p->s->row_count && count < ANY_TYPES_MAX; i++) {
-		const struct row *r = &p->s->rows[i];
+		const struct record *r = &p->s->rows[i];
 		bool              had = false;
 
-		if (r->section != SECTION_ANSWER || !scrub_owned_by(r, &p->at, p->at_hash))
+		if (r->section != SECTION_ANSWER || !record_owned_by(r, &p->at, p->at_hash))
 			continue;
 		for (unsigned k = 0; k < count; k++)
 			had |= types[k] == r->type;
@@ -358,14 +198,14 @@ static unsigned scrub_pick_any(struct pick *p)
 }
 
 /* A DNAME above the chain's name; NULL: none. */
-static const struct row *scrub_find_dname(struct pick *p, struct dns_name *owner)
+static const struct record *scrub_find_dname(struct pick *p, struct dns_name *owner)
 {
 	for (unsigned i = 0; i < p->s->row_count; i++) {
-		const struct row *r = &p->s->rows[i];
+		const struct record *r = &p->s->rows[i];
 
 		if (r->section != SECTION_ANSWER || r->type != DNS_DNAME)
 			continue;
-		scrub_owner(r, owner);
+		record_owner(r, owner);
 		if (owner->len < p->at.len &&
 		    dns_name_below(p->at.octets, p->at.len, owner->octets, owner->len))
 			return r;
@@ -374,13 +214,13 @@ static const struct row *scrub_find_dname(struct pick *p, struct dns_name *owner
 }
 
 /* Does target follow from the DNAME for the chain's name (RFC 6672 s. 2.2)? */
-static bool scrub_follows_from(const struct pick *p, const struct row *dname, const struct dns_name *owner,
+static bool scrub_follows_from(const struct pick *p, const struct record *dname, const struct dns_name *owner,
                                const struct dns_name *target)
 {
 	size_t          prefix = (size_t)p->at.len - owner->len;
 	struct dns_name to;
 
-	scrub_rdata_name(dname, &to);
+	record_rdata_name(dname, &to);
 	return target->len == prefix + to.len &&
 	       dns_name_equal(target->octets, prefix, p->at.octets, prefix) &&
 	       dns_name_equal(target->octets + prefix, to.len, to.octets, to.len);
@@ -401,7 +241,7 @@ static enum chain_step scrub_follow(struct pick *p, struct dns_name *target)
 {
 	struct dns_scrub *s = p->s;
 	struct dns_name   owner;
-	const struct row *dname = scrub_find_dname(p, &owner);
+	const struct record *dname = scrub_find_dname(p, &owner);
 	unsigned          n, first;
 
 	if (dname && !scrub_is_picked(s, (unsigned)(dname - s->rows))) {	/* it may serve several links */
@@ -418,7 +258,7 @@ static enum chain_step scrub_follow(struct pick *p, struct dns_name *target)
 		return dname && p->rcode != DNS_YXDOMAIN ? CHAIN_BROKEN : CHAIN_END;
 	if (s->picked_count - first > 1 && s->rows[s->picked[first + 1]].type == DNS_CNAME)
 		return CHAIN_BROKEN;		/* two aliases for one name */
-	scrub_rdata_name(&s->rows[s->picked[first]], target);
+	record_rdata_name(&s->rows[s->picked[first]], target);
 	if (dname && !scrub_follows_from(p, dname, &owner, target))
 		return CHAIN_BROKEN;
 	return CHAIN_ALIAS;
@@ -427,7 +267,7 @@ static enum chain_step scrub_follow(struct pick *p, struct dns_name *target)
 static void scrub_move_to(struct pick *p, const struct dns_name *name)
 {
 	p->at = *name;
-	p->at_hash = scrub_hash(name->octets, name->len, true);
+	p->at_hash = record_hash(name->octets, name->len, true);
 }
 
 static bool scrub_in_route(const struct dns_scrub_query *q, const struct dns_name *name)
@@ -475,7 +315,7 @@ static uint32_t scrub_capped(uint32_t ttl_s, uint32_t max_s)
 static bool scrub_pick_soa(struct pick *p)
 {
 	struct dns_scrub *s = p->s;
-	struct row       *soa = NULL;
+	struct record       *soa = NULL;
 	struct dns_name   owner;
 	uint32_t          minimum, life;
 	unsigned          from = s->picked_count, count = 0;
@@ -487,7 +327,7 @@ static bool scrub_pick_soa(struct pick *p)
 		}
 	if (count != 1)
 		return false;
-	scrub_owner(soa, &owner);
+	record_owner(soa, &owner);
 	if (!dns_name_below(p->at.octets, p->at.len, owner.octets, owner.len))
 		return false;
 	minimum = wire_u32(soa->msg + soa->rdata_at + soa->rdata_len - 4);
@@ -507,7 +347,7 @@ static void scrub_pick_proofs(struct pick *p)
 	unsigned          from = s->picked_count;
 
 	for (unsigned i = 0; i < s->row_count && s->picked_count - from < PROOFS_MAX; i++) {
-		const struct row *r = &s->rows[i];
+		const struct record *r = &s->rows[i];
 		uint16_t          what = r->type == DNS_RRSIG ? r->covered : r->type;
 
 		if (r->section == SECTION_AUTHORITY && (what == DNS_NSEC || what == DNS_NSEC3))
@@ -522,22 +362,22 @@ static void scrub_pick_extras(struct pick *p)
 	unsigned          from = s->picked_count;
 
 	for (unsigned i = 0; i < s->row_count && s->picked_count - from < EXTRAS_MAX; i++) {
-		struct row     *r = &s->rows[i];
+		struct record     *r = &s->rows[i];
 		struct dns_name owner;
 		bool            had = false;
 
 		if (r->section != SECTION_ADDITIONAL || (r->type != DNS_A && r->type != DNS_AAAA))
 			continue;
-		scrub_owner(r, &owner);
+		record_owner(r, &owner);
 		if (!scrub_in_route(p->q, &owner))
 			continue;
 		for (unsigned k = from; k < s->picked_count; k++) {	/* at most EXTRAS_MAX */
-			struct row *o = &s->rows[s->picked[k]];
+			struct record *o = &s->rows[s->picked[k]];
 
-			if (o->type != r->type || !scrub_owned_by(o, &owner, r->owner_hash))
+			if (o->type != r->type || !record_owned_by(o, &owner, r->owner_hash))
 				continue;
 			o->ttl_s = r->ttl_s = scrub_capped(o->ttl_s, r->ttl_s);
-			had |= scrub_same_record(o, r);
+			had |= record_same(o, r);
 		}
 		if (!had)
 			scrub_pick_row(s, i, s->picked_count);
@@ -545,52 +385,6 @@ static void scrub_pick_extras(struct pick *p)
 }
 
 /* ---- writing ---- */
-
-/* Gives the octets written at offset at, or 0 when there is no more room. */
-static size_t scrub_write_row(struct dns_scrub *s, const struct row *r, size_t at, uint16_t *ttl_at)
-{
-	const char     *layout = dns_rdata_layout(r->type);
-	struct cursor   rdata = cursor_of(r->msg, (size_t)r->rdata_at + r->rdata_len, r->rdata_at);
-	struct dns_name name;
-	size_t          start = at, len_at;
-
-	/* names grow by less than 3 × 255 octets; reply[] has that much to spare */
-	if (at + 12 + r->rdata_len > DNS_MESSAGE_MAX)
-		return 0;
-	scrub_owner(r, &name);
-	at += compress_name(&s->compress, at, &name, COMPRESS_OWNER);
-	wire_put_u16(s->reply + at, r->type);
-	wire_put_u16(s->reply + at + 2, DNS_IN);
-	*ttl_at = (uint16_t)(at + 4 - s->compress.body_at);
-	wire_put_u32(s->reply + at + 4, r->ttl_s);
-	len_at = at + 8;
-	at += 10;
-	for (; layout && *layout && *layout != '*'; layout++) {
-		size_t n;
-
-		if (*layout == 'N' || *layout == 'n') {
-			cursor_name(&rdata, &name);
-			at += compress_name(&s->compress, at, &name,
-			                    *layout == 'N' ? COMPRESS_RDATA : COMPRESS_NOT);
-			continue;
-		}
-		n = *layout == 'c' ? rdata.base[rdata.pos] + 1u : (size_t)(*layout - '0');
-		memcpy(s->reply + at, cursor_take(&rdata, n), n);
-		at += n;
-	}
-	if (cursor_left(&rdata)) {
-		size_t n = cursor_left(&rdata);
-
-		if (at + n > DNS_MESSAGE_MAX)
-			return 0;
-		memcpy(s->reply + at, cursor_take(&rdata, n), n);
-		at += n;
-	}
-	if (at > DNS_MESSAGE_MAX)
-		return 0;
-	wire_put_u16(s->reply + len_at, (uint16_t)(at - len_at - 2));
-	return at - start;
-}
 
 /* Writes all picked rows.  False: what is required does not fit into a message. */
 static bool scrub_write(struct dns_scrub *s, const struct dns_scrub_query *q, struct dns_answer *out)
@@ -605,7 +399,7 @@ static bool scrub_write(struct dns_scrub *s, const struct dns_scrub_query *q, st
 	compress_init(&s->compress, s->reply, q->qname_len);
 	out->required_len = 0;
 	for (i = 0; i < s->picked_count; i++) {
-		size_t n = scrub_write_row(s, &s->rows[s->picked[i]], at, &s->ttl_at[i]);
+		size_t n = record_write(&s->rows[s->picked[i]], &s->compress, at, &s->ttl_at[i]);
 
 		if (!n)
 			break;
@@ -639,7 +433,7 @@ static bool scrub_has(const struct dns_scrub *s, enum section section, uint16_t 
 static void scrub_bound_ttls(struct dns_scrub *s, const struct dns_ttl_bounds *ttl, bool positive)
 {
 	for (unsigned i = 0; i < s->picked_count; i++) {
-		struct row *r = &s->rows[s->picked[i]];
+		struct record *r = &s->rows[s->picked[i]];
 
 		r->ttl_s = scrub_capped(r->ttl_s, ttl->max_s);
 		if (positive && r->ttl_s && r->ttl_s < ttl->min_s)
@@ -758,17 +552,17 @@ static size_t scrub_message_of(uint8_t *msg, const uint8_t *qname, size_t qname_
 static bool scrub_loops(const struct dns_scrub *s)
 {
 	for (unsigned i = 0; i < s->answer_count; i++) {
-		const struct row *alias = &s->rows[s->picked[i]];
+		const struct record *alias = &s->rows[s->picked[i]];
 		struct dns_name   target;
 		uint32_t          hash;
 
 		if (alias->type != DNS_CNAME)
 			continue;
-		scrub_rdata_name(alias, &target);
-		hash = scrub_hash(target.octets, target.len, true);
+		record_rdata_name(alias, &target);
+		hash = record_hash(target.octets, target.len, true);
 		for (unsigned k = 0; k <= i; k++)
 			if (s->rows[s->picked[k]].type == DNS_CNAME &&
-			    scrub_owned_by(&s->rows[s->picked[k]], &target, hash))
+			    record_owned_by(&s->rows[s->picked[k]], &target, hash))
 				return true;
 	}
 	return false;

@@ -8,73 +8,16 @@
  *   - at most VARIANT_SENDS sends are open at once for one name and type,
  *     whatever the combination of DO and CD (RFC 7871 s. 11.2).
  */
-#include "resolve/flight.h"
-
-#include "base/clock.h"
-#include "base/log.h"
+#include "resolve/flight_state.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS        1024u	/* a power of two */
 #define SENDS_A_WAY    3	/* for one server and transport (RFC 9520 s. 3.1) */
 #define UDP_BEFORE_TCP 2	/* UDP time-outs before TCP is tried (RFC 9715 s. 3.2) */
 #define VARIANT_SENDS  4
 #define ROUNDS_REFUSED 4	/* rounds after which nobody is waited for who could not be reached */
-#define CHASES_MAX     DNS_CHAIN_MAX
-
-/* How one upstream has been used by this flight. */
-struct way {
-	struct channel *channel;	/* borrowed from the view */
-	uint8_t         sends[TRANSPORT_KINDS];
-	bool            dead[TRANSPORT_KINDS];	/* cannot be reached by this transport */
-	bool            by_stream;	/* UDP will not do: truncated, or under attack */
-	bool            resting;	/* could not be reached: not before the next round of the schedule */
-	bool            out;		/* has replied, and not with an answer */
-};
-
-struct flight {
-	struct list              bucket;
-	struct flights          *all;
-	struct view             *view;		/* a reference */
-	struct cache_key         key;		/* its qname is our own */
-	size_t                   route;
-	struct exchange_question question;
-	struct list              waiters;
-	struct timer             next_send, end;
-	uint64_t                 began_us;
-	unsigned                 rounds;	/* of the schedule */
-	unsigned                 try_count;
-	bool                     given_up[FLIGHT_TRIES];	/* its time had passed when the next was sent */
-	unsigned                 replies;	/* failing ones … */
-	unsigned                 refusals;	/* … and how many of them said REFUSED */
-	unsigned                 budget;	/* sends that are left */
-	uint32_t                 ede;		/* the first extended error of a reply … */
-	const char              *ede_from;	/* … and the name of the upstream that sent it */
-	bool                     stream_trouble;
-	bool                     local_trouble;	/* our own want of sockets or memory, or no network at all */
-
-	/* while an alias is chased */
-	struct waiter            chase;
-	struct flight           *chased;	/* the flight we wait for; NULL: none */
-	unsigned                 chases;	/* how deep this flight lies under the first alias */
-	struct dns_answer        chain;		/* its octets are ours */
-	struct dns_name          target;
-
-	size_t                   way_count;
-	/* what follows is not cleared at the beginning: it is large, and written before it is read */
-	struct exchange          tries[FLIGHT_TRIES];
-	uint8_t                  qname[DNS_NAME_MAX];
-	struct way               ways[];
-};
-
-struct flights {
-	struct flights_env env;
-	size_t             count;
-	uint8_t           *scratch;		/* a cached answer being joined; made when first needed */
-	struct list        buckets[BUCKETS];
-};
 
 static void flight_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
                             const struct dns_name *target);
@@ -84,22 +27,11 @@ static const struct upstream_times *flight_times(const struct flight *f)
 	return &f->view->setup->conf.times;
 }
 
-static struct stats *flight_stats(const struct flight *f)
-{
-	return f->all->env.upstream->stats;
-}
-
-
-static uint64_t flight_boot_ms(const struct flights *fs)
-{
-	return clock_boot_ms(fs->env.upstream->clock);
-}
-
 /* ---- the table ---- */
 
 static struct list *flights_bucket(const struct flights *fs, const struct cache_key *key)
 {
-	return (struct list *)(uintptr_t)&fs->buckets[cache_hash_key(fs->env.cache, key) & (BUCKETS - 1)];
+	return (struct list *)(uintptr_t)&fs->buckets[cache_hash_key(fs->env.cache, key) & (FLIGHT_BUCKETS - 1)];
 }
 
 struct flight *flight_find(const struct flights *fs, const struct cache_key *key)
@@ -124,7 +56,7 @@ struct flights *flights_new(const struct flights_env *env)
 	if (!fs)
 		return NULL;
 	fs->env = *env;
-	for (unsigned i = 0; i < BUCKETS; i++)
+	for (unsigned i = 0; i < FLIGHT_BUCKETS; i++)
 		list_init(&fs->buckets[i]);
 	return fs;
 }
@@ -150,14 +82,17 @@ void flight_leave(struct waiter *w)
 
 /* ---- the end ---- */
 
-static void flight_stop(struct flight *f)
+void flight_stop_asking(struct flight *f)
 {
-	struct timers *timers = f->all->env.timers;
-
-	timer_stop(timers, &f->next_send);
-	timer_stop(timers, &f->end);
+	timer_stop(f->all->env.timers, &f->next_send);
 	for (unsigned i = 0; i < f->try_count; i++)
 		exchange_end(&f->tries[i]);
+}
+
+static void flight_stop(struct flight *f)
+{
+	flight_stop_asking(f);
+	timer_stop(f->all->env.timers, &f->end);
 	flight_leave(&f->chase);
 }
 
@@ -190,7 +125,7 @@ static void flight_finish(struct flight *f, const struct dns_answer *answer, con
 	flight_free(f);
 }
 
-static void flight_succeed(struct flight *f, const struct dns_answer *answer, const struct exchange *x)
+void flight_succeed(struct flight *f, const struct dns_answer *answer, const struct exchange *x)
 {
 	struct flight_end end = { .rcode = answer->rcode, .ede = DNS_EDE_NONE };
 
@@ -243,7 +178,7 @@ static void flight_fail(struct flight *f, const struct flight_end *end)
 }
 
 /* No server is to blame. */
-static void flight_fail_plainly(struct flight *f, uint32_t ede)
+void flight_fail_plainly(struct flight *f, uint32_t ede)
 {
 	const struct flight_end end = { .rcode = DNS_SERVFAIL, .ede = ede };
 
@@ -451,118 +386,6 @@ static void flight_on_end(struct timer *t)
 	flight_give_up(list_entry(t, struct flight, end));
 }
 
-/* ---- aliases that lead into another route ---- */
-
-/* Keeps a copy of the chain's octets for as long as the flight lives. */
-static int flight_keep_chain(struct flight *f, const struct dns_answer *chain, const struct dns_name *target)
-{
-	size_t   offsets = chain->ttl_count * sizeof *chain->ttl_at;
-	uint8_t *copy = malloc(chain->body_len + offsets + 1);
-
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, chain->body, chain->body_len);
-	free((void *)(uintptr_t)f->chain.body);
-	f->chain = *chain;
-	f->chain.body = copy;
-	f->chain.ttl_at = NULL;		/* a join reads the octets anew */
-	f->target = *target;
-	dns_name_lower(f->target.octets, f->target.len);
-	return 0;
-}
-
-static void flight_join_answers(struct flight *f, const struct dns_answer *rest)
-{
-	struct dns_answer whole;
-
-	switch (dns_scrub_join(f->all->env.upstream->scrub, &f->question.scrub, &f->chain, &f->target, rest,
-	                       &whole)) {
-	case DNS_SCRUB_ANSWER:
-		flight_succeed(f, &whole, NULL);
-		return;
-	default:
-		flight_fail_plainly(f, DNS_EDE_NONE);
-	}
-}
-
-static void flight_on_chased(struct waiter *w, const struct dns_answer *answer, const struct flight_end *end)
-{
-	struct flight *f = list_entry(w, struct flight, chase);
-
-	f->chased = NULL;
-	if (answer)
-		flight_join_answers(f, answer);
-	else
-		flight_fail_plainly(f, end->ede);
-}
-
-static bool flight_waits_for(const struct flight *f, const struct flight *other)
-{
-	for (; f; f = f->chased)
-		if (f == other)
-			return true;
-	return false;
-}
-
-/* The target may be known already. */
-static bool flight_chase_in_cache(struct flight *f, const struct cache_key *key)
-{
-	struct flights    *fs = f->all;
-	struct cache_found found;
-	struct dns_answer  rest = { .ttl_s = 1 };
-
-	if (!fs->scratch && !(fs->scratch = malloc(DNS_MESSAGE_MAX)))
-		return false;
-	if (cache_find(fs->env.cache, key, flight_boot_ms(fs), fs->scratch, DNS_MESSAGE_MAX, &found) ==
-	    CACHE_MISS)
-		return false;
-	if (found.kind == DNS_ANSWER_FAILURE) {
-		flight_fail_plainly(f, DNS_EDE_CACHED_ERROR);
-		return true;
-	}
-	rest.kind = found.kind;
-	rest.rcode = (uint8_t)found.head.rcode;
-	rest.ancount = found.head.ancount;
-	rest.nscount = found.head.nscount;
-	rest.arcount = found.head.arcount;
-	rest.body = fs->scratch;
-	rest.body_len = (uint16_t)found.len;
-	flight_join_answers(f, &rest);
-	return true;
-}
-
-/* The target is asked of its own route's upstreams: no server speaks for another's names. */
-static void flight_chase(struct flight *f, const struct dns_answer *chain, const struct dns_name *target)
-{
-	const struct policy *policy = f->view->setup->policy;
-	struct flight_ask    ask = { .view = f->view, .key = f->key, .budget = f->budget };
-	struct flight       *other;
-
-	if (flight_keep_chain(f, chain, target) < 0) {
-		flight_fail_plainly(f, DNS_EDE_NONE);
-		return;
-	}
-	timer_stop(f->all->env.timers, &f->next_send);
-	for (unsigned i = 0; i < f->try_count; i++)
-		exchange_end(&f->tries[i]);
-	ask.route = policy_route(policy, f->target.octets, f->target.len);
-	ask.key.qname = f->target.octets;
-	ask.key.qname_len = f->target.len;
-	ask.key.name_hash = cache_hash_name(f->all->env.cache, f->target.octets, f->target.len);
-	ask.key.route = f->view->setup->conf.policy->routes[ask.route].id;
-	if (flight_chase_in_cache(f, &ask.key))
-		return;
-	other = flight_find(f->all, &ask.key);
-	if (f->chases >= CHASES_MAX || !f->budget || (other && flight_waits_for(other, f)) ||
-	    flight_ask(f->all, &ask, &f->chase) < 0) {
-		flight_fail_plainly(f, DNS_EDE_NONE);
-		return;
-	}
-	f->chased = flight_find(f->all, &ask.key);
-	if (f->chased && f->chased->chases <= f->chases)
-		f->chased->chases = f->chases + 1;
-}
-
 /* ---- what exchanges say ---- */
 
 static struct way *flight_way_of(struct flight *f, const struct exchange *x)
@@ -737,7 +560,7 @@ void flights_free(struct flights *fs)
 {
 	if (!fs)
 		return;
-	for (unsigned i = 0; i < BUCKETS; i++) {
+	for (unsigned i = 0; i < FLIGHT_BUCKETS; i++) {
 		while (!list_empty(&fs->buckets[i]))
 			flight_free(list_entry(fs->buckets[i].next, struct flight, bucket));
 	}

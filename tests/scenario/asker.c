@@ -89,7 +89,9 @@ static void asker_hear(struct ask *a, const uint8_t *octets, size_t len)
 		abort();
 	wrong = packet_read(octets, len, &h->packet);
 	if (wrong) {
-		story_fail(c->world->story, "the reply to C%u cannot be read: %s", c->number, wrong);
+		for (size_t i = 0; i < len && i < 600; i++)
+			text_add(text, sizeof text, "%s%02x", i % 16 ? "" : "\n    ", octets[i]);
+		story_fail(c->world->story, "the reply to C%u cannot be read: %s%s", c->number, wrong, text);
 		free(h);
 		return;
 	}

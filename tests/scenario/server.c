@@ -10,6 +10,7 @@
 #include "dns/rrtype.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +114,10 @@ static const char *server_judge(const struct server *s, const struct sent *q)
 		return "its OPT does not offer the configured size (EDNS-13)";
 	if (p->ede_count || p->has_keepalive || p->other_options)
 		return "its OPT carries options (FWD-16)";
+	if (getenv("DBG") && server_count_open(s->world, q) > OPEN_SENDS_MAX)
+		for (struct list *n = s->world->servers.next; n != &s->world->servers; n = n->next)
+			for (struct list *m = list_entry(n, struct server, node)->open.next; m != &list_entry(n, struct server, node)->open; m = m->next) { struct sent *x = list_entry(m, struct sent, open);
+			if (sent_asks_the_same(x, q)) fprintf(stderr, "U%u kind %d do %d cd %d at %lu\n", list_entry(n, struct server, node)->number, x->kind, !!(x->packet.opt_flags&0x8000), !!(x->packet.flags&DNS_CD), x->at_us); }
 	if (server_count_open(s->world, q) > OPEN_SENDS_MAX)
 		return "it is the fifth at once for this name and type (MATCH-15)";
 	return NULL;

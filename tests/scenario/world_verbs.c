@@ -124,6 +124,12 @@ static void verb_rest(struct statement *st)
 		story_fail(&st->play->story, "a minute later there are still flights under way");
 }
 
+/* The worker ends now, whatever is under way. */
+static void verb_stop(struct statement *st)
+{
+	world_stop(&st->play->world);
+}
+
 /* ---- the cache ---- */
 
 static bool verb_flush_named(struct statement *st, unsigned *behind, uint64_t *gone)
@@ -248,7 +254,7 @@ static const struct {
 	{ "rest", verb_rest },		{ "flush", verb_flush },
 	{ "cache", verb_cache },	{ "counter", verb_counter },
 	{ "outcome", verb_outcome },	{ "flights", verb_flights },
-	{ "waiting", verb_waiting },
+	{ "waiting", verb_waiting },	{ "stop", verb_stop },
 };
 
 void world_statement(struct statement *st)

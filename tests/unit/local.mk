@@ -6,6 +6,8 @@ AM_CPPFLAGS += $(CMOCKA_CFLAGS)
 unit_libs = liblarder.a $(LARDER_LIBS) $(CMOCKA_LIBS)
 # Memory runs out in these when the test says so: calls from larder's own objects come to the test first.
 unit_wraps = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+unit_alloc = tests/unit/alloc_fail.c tests/unit/alloc_fail.h
+unit_alloc_wraps = $(unit_wraps),--wrap=aligned_alloc,--wrap=strdup,--wrap=free,--wrap=mmap,--wrap=munmap
 unit_tests =
 
 # base/
@@ -82,6 +84,16 @@ tests_unit_test_scrub_LDADD = $(unit_libs)
 unit_tests += tests/unit/test_rrtype
 tests_unit_test_rrtype_SOURCES = tests/unit/test_rrtype.c
 tests_unit_test_rrtype_LDADD = $(unit_libs)
+
+# cache/
+unit_tests += tests/unit/test_cache
+tests_unit_test_cache_SOURCES = tests/unit/test_cache.c $(unit_alloc) tests/unit/guard.h tests/unit/unit.h
+tests_unit_test_cache_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_cache_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_pool
+tests_unit_test_pool_SOURCES = tests/unit/test_pool.c tests/unit/unit.h
+tests_unit_test_pool_LDADD = $(unit_libs)
 
 # net/
 unit_net = tests/unit/net_rig.h tests/unit/net_probe.h tests/unit/net_service.h
