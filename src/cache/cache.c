@@ -98,6 +98,11 @@ static const struct shard *cache_shard_of(const struct cache *c, const struct ca
 	return &c->shards[key->name_hash >> 48 & (c->shard_count - 1)];
 }
 
+void cache_prefetch_shard(const struct cache *c, const struct cache_key *key)
+{
+	shard_prefetch(cache_shard_of(c, key));
+}
+
 void cache_prefetch_slot(const struct cache *c, const struct cache_key *key)
 {
 	shard_prefetch_slot(cache_shard_of(c, key), cache_tag(c, key));

@@ -57,8 +57,9 @@ struct cache_found {
  * octets at out (see dns_answer_write()). */
 enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint8_t *out,
                              size_t room, struct cache_found *found);
-/* Start fetching what cache_find() will touch, when several keys are known at once: first the place in the
- * table, and when that has had time to come, the entry. */
+/* Start fetching what cache_find() will touch, when several keys are known at once: for all of them the shard,
+ * then for all the place in its table, then for all the entry, so that each has had time to come. */
+void cache_prefetch_shard(const struct cache *c, const struct cache_key *key);
 void cache_prefetch_slot(const struct cache *c, const struct cache_key *key);
 void cache_prefetch_entry(const struct cache *c, const struct cache_key *key);
 

@@ -97,6 +97,12 @@ struct entry *shard_find(const struct shard *s, const struct cache_key *key, uin
 	return NULL;
 }
 
+void shard_prefetch(const struct shard *s)
+{
+	__builtin_prefetch(s);
+	__builtin_prefetch((const uint8_t *)s + 64);
+}
+
 void shard_prefetch_slot(const struct shard *s, uint32_t tag)
 {
 	__builtin_prefetch((const void *)&s->slots[tag & shard_mask(s)]);
@@ -110,8 +116,9 @@ void shard_prefetch_entry(const struct shard *s, uint32_t tag)
 	for (uint32_t i = tag & mask; (word = slot_load(&s->slots[i])); i = (i + 1) & mask) {
 		if (slot_tag(word) != tag)
 			continue;
-		__builtin_prefetch((const uint8_t *)pool_at(&s->pool, slot_ref(word)));
-		__builtin_prefetch((const uint8_t *)pool_at(&s->pool, slot_ref(word)) + 64);
+		/* an address has 96 to 120 octets of entry, anywhere on its lines */
+		for (unsigned line = 0; line <= 120; line += 60)
+			__builtin_prefetch((const uint8_t *)pool_at(&s->pool, slot_ref(word)) + line);
 		return;
 	}
 }

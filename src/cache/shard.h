@@ -67,7 +67,8 @@ bool          shard_is_fresh(const struct entry *e, uint32_t now);
 struct entry *shard_find(const struct shard *s, const struct cache_key *key, uint32_t tag);
 void          shard_answer(const struct entry *e, struct dns_answer *out);	/* borrows from e */
 void          shard_touch(struct entry *e);
-/* Without the lock, and only hints: the place in the table, and then the entry that it names. */
+/* Without the lock, and only hints: the shard itself, the place in the table, the entry that it names. */
+void          shard_prefetch(const struct shard *s);
 void          shard_prefetch_slot(const struct shard *s, uint32_t tag);
 void          shard_prefetch_entry(const struct shard *s, uint32_t tag);
 

@@ -230,13 +230,14 @@ static void udp_socket_on_readable(uv_poll_t *poll, int status, int events)
 	for (unsigned i = 0; i < UDP_READS && !s->closing; i++) {
 		ssize_t n = recv(s->fd, client->room, sizeof client->room, MSG_DONTWAIT);
 
-		if (n >= 0) {
-			udp_socket_deliver(s, client->room, (size_t)n);
-		} else {
+		if (n < 0) {
 			if (errno != EAGAIN && errno != EINTR)
 				udp_socket_lose(s, -errno);
 			return;
 		}
+		udp_socket_deliver(s, client->room, (size_t)n);
+		if (!s->count)	/* that was the answer: hardly ever is there more, and looking costs a call */
+			return;
 	}
 }
 

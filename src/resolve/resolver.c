@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_AHEAD       4u	/* messages between fetching an entry and its turn */
 #define CLIENTS_A_FLIGHT 4u	/* waiting clients, as a multiple of max_flights */
 
 /* A message that is being answered. */
@@ -345,8 +344,8 @@ static void resolver_read(struct resolver *r, const struct net_message *m, struc
 	};
 }
 
-/* A hit waits for memory more than for anything else: all slots of a batch are fetched first, and each entry
- * a few messages before its turn. */
+/* A hit waits for memory more than for anything else, so that of a whole batch is fetched in steps, each for
+ * all of its messages, before the first is answered. */
 void resolver_on_announce(void *arg, const struct net_message *m)
 {
 	struct resolver *r = arg;
@@ -354,17 +353,20 @@ void resolver_on_announce(void *arg, const struct net_message *m)
 
 	resolver_read(r, m, n);
 	if (n->has_key)
-		cache_prefetch_slot(r->env.cache, &n->key);
+		cache_prefetch_shard(r->env.cache, &n->key);
 	r->announced_count = m->index + 1;
 }
 
-static void resolver_look_ahead(struct resolver *r, unsigned index)
+static void resolver_fetch_batch(struct resolver *r)
 {
-	unsigned at = index ? index + LOOK_AHEAD : 1, end = index + LOOK_AHEAD;
+	void (*const steps[])(const struct cache *, const struct cache_key *) = {
+		cache_prefetch_slot, cache_prefetch_entry,
+	};
 
-	for (; at <= end && at < r->announced_count; at++)
-		if (r->announced[at].has_key)
-			cache_prefetch_entry(r->env.cache, &r->announced[at].key);
+	for (unsigned step = 0; step < sizeof steps / sizeof *steps; step++)
+		for (unsigned i = 0; i < r->announced_count; i++)
+			if (r->announced[i].has_key)
+				steps[step](r->env.cache, &r->announced[i].key);
 }
 
 /* A question of class IN for the cache and the upstreams. */
@@ -418,7 +420,8 @@ enum net_verdict resolver_on_message(void *arg, const struct net_message *m, str
 
 	if (m->index < r->announced_count) {
 		n = &r->announced[m->index];
-		resolver_look_ahead(r, m->index);
+		if (!m->index)
+			resolver_fetch_batch(r);
 	} else {
 		resolver_read(r, m, n);
 	}

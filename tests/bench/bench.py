@@ -27,6 +27,7 @@ import servers
 SMALL = ("hit", "slow", "tcp", "miss")
 ROWS = ("start", *SMALL, "million")
 SUFFIX = "bench.example"
+PROBE = "p0." + SUFFIX
 WRONG = {   # figures of the generator that should be 0, in words
     "lost": "not answered",
     "dropped": "replies dropped at the generator",
@@ -41,7 +42,7 @@ WRONG = {   # figures of the generator that should be 0, in words
     "reconnects": "connections that the server closed",
 }
 TXT = 16
-BUSY = 0.95     # share of its core from which on a server counts as saturated
+BUSY = 0.9      # share of its core from which on a server counts as saturated
 
 
 class Plan:
@@ -72,7 +73,7 @@ class Plan:
 
 
 class Figures:
-    """figure -> server -> list of values, one per round; and what went wrong."""
+    """figure -> server -> values, one per round; and what went wrong."""
 
     def __init__(self):
         self.values = {}
@@ -126,7 +127,7 @@ class Bench:
             answer = stack.enter_context(process.Group(
                 "answer", [[self.program("answer"), "%s:%d" % self.upstream]],
                 self.folder, setup))
-            if not process.wait_ready(answer, self.upstream, "p0." + SUFFIX, False):
+            if not process.wait_ready(answer, self.upstream, PROBE, False):
                 raise SystemExit("answer: " + answer.trouble())
             self.stack = stack.pop_all()
         return self
@@ -147,13 +148,13 @@ class Bench:
         """Gives (group, address) once it answers; raises Failed."""
         for attempt in range(2):    # another program may take the port first
             address = process.free_address()
-            folder = tempfile.mkdtemp(prefix=server.name + "-", dir=self.folder)
+            folder = tempfile.mkdtemp(server.name, dir=self.folder)
             commands = server.commands(address, self.upstream, folder, entries)
             cores = set(self.cores[:1] if server.workers == 1 else self.cores)
             group = process.Group(server.name, commands, folder,
                                   process.child_setup(cores))
             stack.enter_context(group)
-            if process.wait_ready(group, address, "p0." + SUFFIX, server.echoes):
+            if process.wait_ready(group, address, PROBE, server.echoes):
                 return group, address
             trouble = group.trouble()
             group.stop()
@@ -213,7 +214,7 @@ class Bench:
         return int(found[0]) if found else 0
 
     def measure(self, row, server, group, address, seconds=None, **options):
-        """One run against one server; gives its report with the costs added."""
+        """One run against one server; gives its report, costs added."""
         # At a low rate the scheduler's own work for real-time threads would be
         # most of what is measured.
         realtime = self.options.realtime and row != "slow"
@@ -278,7 +279,7 @@ class Bench:
                     self.figures.note(str(trouble))
 
     def start_memory(self, server):
-        """Octets resident with the server's default cache size, one name in it."""
+        """Octets resident with the default cache size and one name in it."""
         if self.figures.median("resident", server.name) is None:
             with contextlib.ExitStack() as stack:
                 group, _ = self.start(stack, server, None)
@@ -322,15 +323,15 @@ class Bench:
     def row_hit(self, server, group, address):
         r = self.measure("hit", server, group, address, names=self.plan.names,
                          count=self.plan.hits, window=self.plan.window,
-                         burst=self.plan.burst)
+                         burst=self.plan.burst, spin="yes")
         self.figures.add("hit", server.name, r["cpu_us"])
         self.figures.add("qps", server.name, r["qps"])
         self.figures.add("share", server.name, r["share"])
         self.figures.add("busy", server.name, r["busy"])
 
     def row_slow(self, server, group, address):
-        r = self.measure("slow", server, group, address, 5, names=self.plan.names,
-                         count=self.plan.slow_hits, rate=self.plan.rate,
+        r = self.measure("slow", server, group, address, 5,
+                         names=self.plan.names, count=self.plan.slow_hits, rate=self.plan.rate,
                          window=1024, spin="yes")
         self.figures.add("slow", server.name, r["cpu_us"])
         self.figures.add("p50", server.name, r["p50_us"])
@@ -345,9 +346,9 @@ class Bench:
     def row_miss(self, server, group, address):
         first = self.next_miss.get(server.name, 0)
         self.next_miss[server.name] = first + self.plan.misses
-        r = self.measure("miss", server, group, address, 3, letter="m", first=first,
-                         unique="yes", count=self.plan.misses,
-                         window=self.plan.window, burst=self.plan.burst)
+        r = self.measure("miss", server, group, address, 3,
+                         letter="m", first=first, unique="yes", count=self.plan.misses,
+                         window=self.plan.window)
         self.figures.add("miss", server.name, r["cpu_us"])
 
     def run_million(self):
@@ -373,7 +374,8 @@ class Bench:
     def row_million(self, server, group, address):
         r = self.measure("million", server, group, address,
                          names=self.plan.many_names, count=self.plan.hits,
-                         window=self.plan.window, burst=self.plan.burst)
+                         window=self.plan.window, burst=self.plan.burst,
+                         spin="yes")
         self.figures.add("million", server.name, r["cpu_us"])
 
 
@@ -386,10 +388,12 @@ def thousands(n):
 def table_rows(plan):
     """(figure, label, unit divisor, digits, with ratio)"""
     return [
-        ("hit", f"CPU per UDP hit, {thousands(plan.names)} names, µs", 1, 2, True),
+        ("hit", f"CPU per UDP hit, {thousands(plan.names)} names, µs",
+         1, 2, True),
         ("million", f"CPU per UDP hit, {thousands(plan.many_names)} names, µs",
          1, 2, True),
-        ("slow", f"CPU per UDP hit at {thousands(plan.rate)}/s, µs", 1, 2, True),
+        ("slow", f"CPU per UDP hit at {thousands(plan.rate)}/s, µs",
+         1, 2, True),
         ("tcp", "CPU per TCP hit, µs", 1, 2, True),
         ("miss", "CPU per UDP miss, µs", 1, 2, True),
         ("qps", "UDP hits per second, thousands", 1000, 0, True),
@@ -425,7 +429,7 @@ def table(figures, plan, names):
 
 
 def as_text(cells):
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    widths = [max(map(len, column)) for column in zip(*cells)]
     out = []
     for line in cells:
         texts = [line[0].ljust(widths[0])]
@@ -465,7 +469,7 @@ def remarks(bench, names):
         yield "ratio per hit over the rounds: " + ", ".join(spread)
     idle = [n for n in names if (f.median("share", n) or 1) < BUSY]
     if idle:
-        yield ">: idle for part of the time, so it could have answered more: " + (
+        yield ">: idle part of the time, so it could have answered more: " + (
             ", ".join("%s %.0f %% busy, generator %.0f %%" % (
                 n, 100 * f.median("share", n), 100 * f.median("busy", n))
                 for n in idle))
@@ -515,8 +519,8 @@ def options_read(arguments):
                    help="a batch of queries enters the kernel as one: spares "
                    "the generator work, costs each server some")
     p.add_argument("--realtime", action="store_true",
-                   help="real-time priority for all rows but slow, for a machine "
-                   "that has other work (root; the others wait meanwhile)")
+                   help="real-time priority for all rows but slow, for a "
+                   "machine that has other work (root; the others wait meanwhile)")
     p.add_argument("--markdown", action="store_true",
                    help="the table as Markdown as well")
     p.add_argument("--json", metavar="FILE", help="every value of every round")
@@ -525,7 +529,8 @@ def options_read(arguments):
     o.only = o.only.split(",")
     o.cores = [int(c) for c in o.cores.split(",")]
     wanted = ["echo", *o.servers.split(",")]
-    for given, valid, what in ((o.only, ROWS, "row"), (wanted, known, "server")):
+    for given, valid, what in ((o.only, ROWS, "row"),
+                               (wanted, known, "server")):
         for word in given:
             if word not in valid:
                 p.error(f"no such {what}: {word}")
@@ -534,7 +539,8 @@ def options_read(arguments):
     for name in ("echo", "answer", "load"):
         if not os.access(o.programs / name, os.X_OK):
             p.error(f"{o.programs / name} is not built")
-    made = [cls(o.programs, o.larderd) for cls in servers.ALL if cls.name in wanted]
+    made = [cls(o.programs, o.larderd) for cls in servers.ALL
+            if cls.name in wanted]
     o.absent = [s.name for s in made if not s.path]
     o.servers = [s for s in made if s.path]
     return o
@@ -550,6 +556,7 @@ def plan_make(options):
 
 
 def stop_on_signal(number, _frame):
+    print("stopped by", signal.Signals(number).name, file=sys.stderr)
     raise SystemExit(128 + number)
 
 
@@ -582,7 +589,8 @@ def main(arguments):
     for line in remarks(bench, names):
         print(line)
     if options.json:
-        Path(options.json).write_text(json.dumps(bench.figures.values, indent=1))
+        values = json.dumps(bench.figures.values, indent=1)
+        Path(options.json).write_text(values)
     return 0 if names else 1
 
 

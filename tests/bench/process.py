@@ -102,7 +102,7 @@ class Group:
 
     def resume(self, realtime=False):
         for pid in self.pids():
-            with contextlib.suppress(OSError):      # a child that has just ended
+            with contextlib.suppress(OSError):  # a child that has just ended
                 for tid in os.listdir(f"/proc/{pid}/task"):
                     schedule(int(tid), realtime)
         self.signal(signal.SIGCONT)

@@ -3,9 +3,9 @@
 Fair means: one thread where it can be said, the same upstream for all, a cache
 that holds every name of the run, no logging, no validation, no prefetch, and
 outgoing ports as the server chooses them by itself.  A recipe is given an
-address to listen on, the upstream's address, a directory for its files, and how
-many entries the cache must hold (None: leave the server's default); it writes
-what it needs and returns the command line.
+address to listen on, the upstream's address, a directory for its files, and
+how many entries the cache must hold (None: leave the server's default); it
+writes what it needs and returns the command lines.
 """
 
 import os
@@ -101,7 +101,8 @@ class Unbound(Server):
         sizes = ""
         if entries:
             mib = max(64, entries * 1024 >> 20)
-            sizes = "  msg-cache-size: %dm\n  rrset-cache-size: %dm\n" % (mib, mib)
+            sizes = (f"  msg-cache-size: {mib}m\n"
+                     f"  rrset-cache-size: {mib}m\n")
         conf = self.write(folder, "unbound.conf", f"""
 server:
   interface: {listen[0]}@{listen[1]}
@@ -244,4 +245,5 @@ logging {{ category default {{ null; }}; category lame-servers {{ null; }}; }};
         return [[self.path, "-f", "-n", "1", "-U", "1", "-c", conf]]
 
 
-ALL = (Echo, Larder, LarderTwo, Unbound, Dnsdist, Dnsmasq, Knot, Smartdns, Bind)
+ALL = (Echo, Larder, LarderTwo, Unbound, Dnsdist, Dnsmasq, Knot, Smartdns,
+       Bind)

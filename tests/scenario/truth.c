@@ -224,8 +224,10 @@ size_t truth_reply(struct truth *t, const struct sent *q, unsigned rcode, bool t
 
 /* ---- checking it ---- */
 
-/* No TTL above what a server has said, less the time since. */
-static const char *truth_check_ttl(const struct truth *t, unsigned k, enum truth_item item, uint64_t ttl_s)
+/* No TTL above what a server has said, less the time since.  links: aliases before it; an answer that is joined
+ * from a cached one is younger by the part of a second that was cut off its age. */
+static const char *truth_check_ttl(const struct truth *t, unsigned k, enum truth_item item, unsigned links,
+                                   uint64_t ttl_s)
 {
 	const struct truth_name *n = &t->names[k];
 	uint64_t                 now_ms = world_boot_ms(t->world), said_ms = n->said_ms[item];
@@ -236,7 +238,7 @@ static const char *truth_check_ttl(const struct truth *t, unsigned k, enum truth
 	if (ttl_s > n->ttl_s)
 		return "a TTL is above what the server said";
 	/* TTLs of an alias stand still while its target is asked of another route; that is short. */
-	if (item != TRUTH_CNAME && ttl_s && ttl_s + age_s > n->ttl_s)
+	if (item != TRUTH_CNAME && ttl_s && ttl_s + age_s > n->ttl_s + links)
 		return "a TTL is above what is left of what the server said";
 	return NULL;
 }
@@ -261,7 +263,7 @@ static const char *truth_check_data(struct truth *t, unsigned k, uint16_t type, 
 	for (unsigned i = 0; i < count; i++) {
 		const struct record *r = &p->records[at + i];
 		size_t               len = type == DNS_A ? 4 : 16;
-		const char          *wrong = truth_check_ttl(t, k, truth_item_of(type), r->ttl_s.min);
+		const char          *wrong = truth_check_ttl(t, k, truth_item_of(type), at, r->ttl_s.min);
 
 		if (type == DNS_TXT)
 			len = truth_text(n, k, rdata);
@@ -290,7 +292,7 @@ const char *truth_check(struct truth *t, const struct packet *p)
 		truth_name(t, t->names[k].target, false, &target);
 		if (!truth_is_alias(p, at, &target))
 			return "an alias is missing or wrong";
-		wrong = truth_check_ttl(t, k, TRUTH_CNAME, p->records[at].ttl_s.min);
+		wrong = truth_check_ttl(t, k, TRUTH_CNAME, at, p->records[at].ttl_s.min);
 		if (wrong)
 			return wrong;
 		k = t->names[k].target;
@@ -301,5 +303,5 @@ const char *truth_check(struct truth *t, const struct packet *p)
 		return truth_check_data(t, k, p->qtype, p, at);
 	if (p->record_count != at + 1 || p->records[at].type != DNS_SOA)
 		return "a denial has just its SOA";
-	return truth_check_ttl(t, k, TRUTH_DENIAL, p->records[at].ttl_s.min);
+	return truth_check_ttl(t, k, TRUTH_DENIAL, at, p->records[at].ttl_s.min);
 }

@@ -163,6 +163,7 @@ static void world_reload(struct world *w, struct setup *setup)
 {
 	if (resolver_reconfigure(w->resolver, setup_ref(setup)) < 0)
 		story_fail(w->story, "no memory for the new configuration");
+	w->reloaded_us = w->mono_us;
 	if (setup_routes_differ(w->setup, setup))
 		cache_flush_crossing(w->cache);
 	setup_unref(w->setup);
@@ -178,7 +179,6 @@ void world_configure(struct world *w, const char *yaml)
 		conf_unref(conf);
 		return;
 	}
-	w->old_edns_size = w->conf ? w->conf->times.edns_size : conf->times.edns_size;
 	conf_unref(w->conf);
 	w->conf = conf;
 	if (w->resolver)

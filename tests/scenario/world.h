@@ -31,6 +31,7 @@ struct world {
 	struct clock           clock;
 	uint64_t               mono_us;
 	uint64_t               boot_ahead_ms;	/* of mono_us */
+	uint64_t               reloaded_us;	/* the last time; 0: never */
 	struct rng             rng;
 	uint64_t               random;		/* state of the source */
 	struct timers          timers;
@@ -39,7 +40,6 @@ struct world {
 	struct dns_scrub      *scrub;
 	struct cache          *cache;		/* NULL until world_configure(), as the next ones */
 	struct conf           *conf;
-	uint16_t               old_edns_size;	/* of the configuration before; flights may still go by it */
 	struct setup          *setup;
 	struct resolver       *resolver;
 	struct transport_maker maker;		/* set by whoever keeps the servers */

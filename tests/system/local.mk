@@ -1,20 +1,42 @@
 # tests/system: the daemon from outside, with pytest.  contrib/check runs them.
 EXTRA_DIST += \
-	tests/data/128.100.in-addr.arpa.zone tests/data/README.md \
-	tests/data/example.com.zone tests/data/example.net.zone \
-	tests/data/example.org.zone tests/data/root.zone \
 	tests/system/README.md \
-	tests/system/clockshim.py tests/system/conftest.py \
-	tests/system/harness.py tests/system/jail.py tests/system/realservers.py \
-	tests/system/test_abuse.py tests/system/test_any_svcb.py \
-	tests/system/test_cache.py tests/system/test_chain.py \
-	tests/system/test_daemon.py tests/system/test_ede.py \
-	tests/system/test_edns.py tests/system/test_failures.py \
-	tests/system/test_flags.py tests/system/test_forward.py \
-	tests/system/test_harness.py tests/system/test_match.py \
-	tests/system/test_message.py tests/system/test_names.py \
-	tests/system/test_negative.py tests/system/test_shipped.py \
-	tests/system/test_size.py tests/system/test_special.py \
-	tests/system/test_split.py tests/system/test_tcp.py
+	tests/data/128.100.in-addr.arpa.zone \
+	tests/data/README.md \
+	tests/data/example.com.zone \
+	tests/data/example.net.zone \
+	tests/data/example.org.zone \
+	tests/data/root.zone \
+	tests/system/clockshim.py \
+	tests/system/conftest.py \
+	tests/system/harness.py \
+	tests/system/jail.py \
+	tests/system/pipeline.py \
+	tests/system/realservers.py \
+	tests/system/richzones.py \
+	tests/system/test_abuse.py \
+	tests/system/test_any_svcb.py \
+	tests/system/test_cache.py \
+	tests/system/test_chain.py \
+	tests/system/test_daemon.py \
+	tests/system/test_differential.py \
+	tests/system/test_ede.py \
+	tests/system/test_edns.py \
+	tests/system/test_failures.py \
+	tests/system/test_flags.py \
+	tests/system/test_forward.py \
+	tests/system/test_harness.py \
+	tests/system/test_match.py \
+	tests/system/test_message.py \
+	tests/system/test_names.py \
+	tests/system/test_negative.py \
+	tests/system/test_overload.py \
+	tests/system/test_schedule.py \
+	tests/system/test_service.py \
+	tests/system/test_shipped.py \
+	tests/system/test_size.py \
+	tests/system/test_special.py \
+	tests/system/test_split.py \
+	tests/system/test_tcp.py
 
 EXTRA_DIST += contrib/README.md contrib/check contrib/common.sh contrib/try

@@ -124,8 +124,8 @@ class Zones:
     def _hosts(self, zone):
         rng = self.rng
         for i in range(40):
-            label = rng.choice((f"h{i}", f"H{i}", f"Host-{i}.Deep", f"h{i}.a.b",
-                                f"_x{i}._tcp"))
+            label = rng.choice((f"h{i}", f"H{i}", f"Host-{i}.Deep",
+                                f"h{i}.a.b", f"_x{i}._tcp"))
             records = [f"A 203.0.113.{rng.randrange(256)}"
                        for _ in range(rng.randint(1, 4))]
             records += [f"AAAA 2001:db8::{rng.randrange(65536):x}"
@@ -161,6 +161,9 @@ class Zones:
             data = f"\\# {size} {_hex(rng, size)}".rstrip()
             self._add(zone, f"unknown{i}", f"TYPE{65280 + i} {data}",
                       f"TYPE{1000 + i} {data}")
+        self._add(zone, "twins", "SRV 1 2 5060 mail", "SRV 2 2 5060 mail",
+                  "AFSDB 1 mail", "AFSDB 2 mail", "KX 1 mail", "KX 2 mail",
+                  "RP mail mail")
         self._add(zone, "all", "A 203.0.113.8", "AAAA 2001:db8::8", *rows[:6],
                   'TXT "one" "two"', 'TXT ""')
 
@@ -259,7 +262,7 @@ class Zones:
 
     @staticmethod
     def _spoil(path):
-        """Other addresses than those that were signed for bogus0, bogus1 …"""
+        """Other addresses than those signed for bogus0, bogus1 …"""
         lines, spoiled = path.read_text().splitlines(), 0
         for i, line in enumerate(lines):
             if line.startswith("bogus") and "\tA\t" in line:

@@ -37,14 +37,15 @@ POSITION = re.compile(r"(?m)^(?:\S.*? )?(?P<file>\S+?):(?P<line>\d+):(?P<column>
 KEYS = {
     "listen", "forward", "resolv-file", "allow", "user", "threads",
     "query-timeout", "resolve-timeout", "resend-after", "max-flights",
-    "edns-size", "case-mixing", "control-socket", "log-level", "tcp", "cache",
-    "identity", "upstreams", "routes",
+    "edns-size", "case-mixing", "local-names", "control-socket", "log-level",
+    "tcp", "limits", "cache", "identity", "upstreams", "routes",
 }
 SUB_KEYS = {
     "tcp": {"idle", "clients", "per-client", "in-flight"},
     "cache": {"size", "min-ttl", "max-ttl", "negative-ttl", "failure-ttl",
               "failure-ttl-max", "stale", "prefetch"},
     "identity": {"version", "hostname"},
+    "limits": {"waiting-per-client", "replies-per-second", "loopback"},
 }
 
 

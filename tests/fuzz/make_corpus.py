@@ -1,0 +1,242 @@
+#!/usr/bin/python3
+"""Writes the seeds of the fuzz targets: small inputs that reach every part of a parser.
+
+usage: make_corpus.py [FOLDER]        (default: corpus beside this file)
+
+Seeds that a fuzzer found are kept beside them under other names and are not touched.
+"""
+import json
+import pathlib
+import struct
+import sys
+
+QR, RD, RA, TC = 0x8000, 0x0100, 0x0080, 0x0200
+A, NS, CNAME, SOA, MX, TXT, AAAA, SRV, NAPTR, DNAME, OPT, RRSIG, NSEC = 1, 2, 5, 6, 15, 16, 28, 33, 35, 39, 41, 46, 47
+DNSSEC, STREAM, MIXED, ROUTES, NO_EDNS, WRONG, FLOOR = 1, 2, 4, 8, 16, 32, 64
+
+
+def name(text):
+    out = b""
+    for label in text.rstrip(".").split("."):
+        if label:
+            out += bytes([len(label)]) + label.encode("latin-1")
+    return out + b"\0"
+
+
+def pointer(at):
+    return struct.pack(">H", 0xC000 | at)
+
+
+def rr(owner, kind, ttl, rdata, cls=1):
+    owner = owner if isinstance(owner, bytes) else name(owner)
+    return owner + struct.pack(">HHIH", kind, cls, ttl, len(rdata)) + rdata
+
+
+def opt(options=b"", size=1232, ttl=0):
+    return rr(".", OPT, ttl, options, size)
+
+
+def option(code, value=b""):
+    return struct.pack(">HH", code, len(value)) + value
+
+
+def message(flags, question, answer=(), authority=(), additional=(), counts=None, ident=1):
+    counts = counts or (1 if question else 0, len(answer), len(authority), len(additional))
+    return struct.pack(">6H", ident, flags, *counts) + question + b"".join([*answer, *authority, *additional])
+
+
+def question(text, kind=A, cls=1):
+    return name(text) + struct.pack(">HH", kind, cls)
+
+
+def soa(zone, ttl=300, minimum=60):
+    return rr(zone, SOA, ttl, name("ns." + zone) + name("admin." + zone) + struct.pack(">5I", 1, 2, 3, 4, minimum))
+
+
+def rrsig(owner, covered, ttl=300):
+    return rr(owner, RRSIG, ttl, struct.pack(">HBBIIIH", covered, 13, 2, ttl, 2, 1, 7) + name("example") + b"S" * 16)
+
+
+def a(owner, last=1, ttl=300):
+    return rr(owner, A, ttl, bytes([192, 0, 2, last]))
+
+
+def alias(owner, to, ttl=300, kind=CNAME):
+    return rr(owner, kind, ttl, to if isinstance(to, bytes) else name(to))
+
+
+def queries():
+    q = question("wWw.example.com")
+    yield "plain", b"\0" + message(RD, q)
+    yield "stream", b"\1" + message(RD, q, additional=[opt(option(11))])
+    yield "opt", b"\2" + message(RD, q, additional=[opt(option(10, b"12345678") + option(3), 4096, 0x8000)])
+    yield "ede", b"\6" + message(RD, question("x.example", 128), additional=[opt()])
+    yield "badvers", b"\0" + message(RD, q, additional=[opt(ttl=0x00010000)])
+    yield "two-opts", b"\0" + message(RD, q, additional=[opt(), opt()])
+    yield "opt-owner", b"\0" + message(RD, q, additional=[rr("a", OPT, 0, b"", 1232)])
+    yield "option-cut", b"\0" + message(RD, q, additional=[opt(b"\0\x0a\0\x09" + b"1" * 8)])
+    yield "tsig", b"\0" + message(RD, q, additional=[opt(), rr("key", 250, 0, b"k" * 20, 255)])
+    yield "extra", b"\0" + message(RD, q, additional=[a(pointer(12)), opt()])
+    yield "answer", b"\0" + message(RD, q, answer=[a("www.example.com")])
+    yield "two-questions", b"\0" + message(RD, q + q, counts=(2, 0, 0, 0))
+    yield "no-question", b"\0" + message(RD, b"", additional=[opt()])
+    yield "counts", b"\0" + message(RD, q, counts=(1, 65535, 65535, 65535))
+    yield "opcode", b"\0" + message(0x2800, q)
+    yield "reply", b"\0" + message(QR, q)
+    yield "pointer", b"\0" + message(RD, pointer(12) + b"\0\1\0\1", counts=(1, 0, 0, 0))
+    yield "long-name", b"\0" + message(RD, question(".".join(["x" * 63] * 3 + ["y" * 61])))
+    yield "chaos", b"\0" + message(RD, question("version.bind", TXT, 3))
+    yield "any", b"\0" + message(RD, question("example.com", 255))
+    yield "any-dnssec", b"\1" + message(RD, question("example.com", 255), additional=[opt(ttl=0x8000)])
+    yield "localhost", b"\0" + message(RD, question("a.localhost", AAAA))
+    yield "private", b"\0" + message(RD, question("1.0.0.127.in-addr.arpa", 12))
+    yield "arpa-soa", b"\0" + message(RD, question("10.in-addr.arpa", SOA))
+    yield "axfr", b"\0" + message(RD, question("example.com", 252))
+    yield "short", b"\0\0\1\1\0"
+
+
+def answers():
+    def case(how, first, second=b""):
+        return bytes([how]) + struct.pack(">H", len(first)) + first + second
+
+    def reply(text, kind=A, rcode=0, flags=QR | RD | RA, **sections):
+        return message(flags | rcode, question(text, kind), ident=0xABCD, **sections)
+
+    www = "www.example"
+    good = reply(www, answer=[a(pointer(12)), a(pointer(12), 2, 30)], additional=[opt()])
+    yield "a", case(0, good)
+    yield "a-stream", case(STREAM, reply(www, answer=[a(www)], additional=[opt(option(11, b"\0\x64") + option(15, b"\0\3x"))]))
+    yield "mixed", case(MIXED, good)
+    yield "mixed-twice", case(MIXED | FLOOR, reply("wWW.example", answer=[a(pointer(12))]), good)
+    chain = [a("d.example", 1, 40), alias("c.example", "d.example"), alias(www, "B.example", 100),
+             alias("b.example", "c.example", 20), a("stranger.example", 66)]
+    yield "chain", case(0, reply(www, answer=chain))
+    yield "chain-signed", case(DNSSEC, reply(www, answer=chain + [rrsig("d.example", A), rrsig(www, CNAME)],
+                                             authority=[rr("x.example", NSEC, 60, name("y.example") + b"\0\1\1"),
+                                                        rrsig("x.example", NSEC)], additional=[opt(ttl=0x8000)]))
+    yield "dname", case(0, reply("x.old.example", answer=[alias("old.example", "new.example", kind=DNAME),
+                                                          alias("x.old.example", "x.new.example"), a("x.new.example")]))
+    yield "dname-wrong", case(0, reply("x.old.example", answer=[alias("old.example", "new.example", kind=DNAME),
+                                                                alias("x.old.example", "y.new.example")]), good)
+    yield "yxdomain", case(0, reply("x.old.example", rcode=6, answer=[alias("old.example", "new.example", kind=DNAME)]))
+    yield "loop", case(0, reply("a.example", answer=[alias("a.example", "b.example"), alias("b.example", "a.example")]))
+    yield "nxdomain", case(0, reply("no.example", rcode=3, authority=[soa("example")]))
+    yield "nxdomain-signed", case(DNSSEC, reply("no.example", rcode=3, authority=[
+        soa("example"), rrsig("example", SOA), rr("m.example", NSEC, 60, name("o.example") + b"\0\1\1"), rrsig("m.example", NSEC)]))
+    yield "nodata", case(0, reply("no.example", AAAA, authority=[soa("example", 5, 500)]))
+    yield "nodata-alias", case(0, reply(www, answer=[alias(www, "no.example")], rcode=3, authority=[soa("example")]))
+    yield "referral", case(0, reply(www, flags=QR, authority=[alias("example", "ns.example", kind=NS)], additional=[a("ns.example")]))
+    yield "mx", case(0, reply("example", MX, answer=[rr(pointer(12), MX, 60, b"\0\x0a" + b"\4mail" + pointer(12))],
+                              additional=[a("mail.example"), rr("mail.example", AAAA, 60, b"\x20\1" + b"\0" * 14)]))
+    yield "srv-naptr", case(0, reply("example", 255, answer=[
+        rr(pointer(12), SRV, 60, b"\0\1\0\2\0\x35" + b"\1s" + pointer(12)),
+        rr(pointer(12), NAPTR, 60, b"\0\1\0\2\1u\3E2U\0" + pointer(12)),
+        rr(pointer(12), TXT, 60, b"\3abc"), soa("example")]))
+    yield "old-types", case(0, reply("example", 255, answer=[
+        rr(pointer(12), 17, 60, pointer(12) + pointer(12)), rr(pointer(12), 26, 60, b"\0\1" + pointer(12) + b"\0"),
+        rr(pointer(12), 24, 60, b"\0\1\5\2" + b"\0" * 14 + pointer(12) + b"sig"), rr(pointer(12), 30, 60, pointer(12) + b"\x60"),
+        rr(pointer(12), 14, 60, pointer(12) + pointer(12))]))
+    yield "unknown", case(0, reply("example", 65280, answer=[rr(pointer(12), 65280, 60, b"\xc0\x0c" * 20)]))
+    yield "ttls", case(FLOOR, reply(www, answer=[a(www, 1, 0xFFFFFFFF), a(www, 2, 1)]))
+    yield "alias-out", case(ROUTES, reply(www, answer=[alias(www, "b.elsewhere")]),
+                            reply("b.elsewhere", answer=[alias("b.elsewhere", "c.elsewhere"), a("c.elsewhere")]))
+    yield "alias-out-nothing", case(ROUTES | DNSSEC, reply(www, answer=[alias(www, "b.elsewhere"), rrsig(www, CNAME)]),
+                                    reply("b.elsewhere", rcode=3, authority=[soa("elsewhere"), rrsig("elsewhere", SOA)]))
+    yield "truncated", case(0, reply(www, flags=QR | TC | RD | RA, answer=[a(www)]))
+    yield "formerr", case(0, message(QR | 1, b"", ident=0xABCD))
+    yield "formerr-opt", case(0, message(QR | 1, b"", additional=[opt(option(15, b"\0\x16no"))], ident=0xABCD))
+    yield "notimp", case(NO_EDNS, message(QR | 4, b"", ident=0xABCD))
+    yield "badvers", case(STREAM, reply(www, additional=[opt(ttl=0x01000000)]))
+    yield "servfail", case(0, reply(www, rcode=2, additional=[opt(option(15, b"\0\x16"))]))
+    yield "wrong-name", case(WRONG, good, good)
+    yield "opt-in-answer", case(0, reply(www, answer=[opt(), a(www)]), good)
+    yield "chaos-class", case(0, reply(www, answer=[rr(www, A, 60, b"12345", 3), a(www)]))
+    yield "cut", case(0, good[:-14], good)
+    yield "forward-pointer", case(0, reply(www, answer=[a(pointer(60))]), good)
+    yield "rrsig-asked", case(0, reply(www, RRSIG, answer=[rrsig(www, A), rrsig(www, TXT)]))
+    yield "doubles", case(0, reply(www, answer=[alias(www, "b.example"), alias(pointer(12), "b.example"),
+                                                a("b.example"), a("B.example")]))
+
+
+def names():
+    header = b"\0" * 12
+    yield "plain", b"\x0c" + header + name("www.example.com")
+    yield "several", b"\x0c" + header + name("www.example.com") + b"\1a" + pointer(12) + b"\4WWW2" + pointer(16) + pointer(29)
+    yield "root", b"\x0c" + header + b"\0\0" + pointer(12)
+    yield "chain", b"\x0c" + header + b"\0" + b"".join(b"\1x" + pointer(12 if i == 0 else 13 + 4 * (i - 1)) for i in range(40))
+    yield "self", b"\x0c" + header + pointer(12)
+    yield "longest", b"\x0c" + header + name(".".join(["\xff" * 63] * 3 + ["\0" * 61]))
+    yield "too-long", b"\x0c" + header + name(".".join(["x" * 63] * 3 + ["y" * 62]))
+    yield "text", b"\0www.example.com."
+    yield "text-escapes", b"\0a\\.b\\\\c.\\000\\255\\\"x\\@.\\$"
+    yield "text-bad", b"\0a..b\\25"
+    yield "cases", b"\x0c" + header + name("a.Example") + name("A.eXAMPLE") + name("b.example") + b"\1B" + pointer(14)
+
+
+def frames():
+    def frame(octets):
+        return struct.pack(">H", len(octets)) + octets
+
+    one, two = frame(b"x" * 12), frame(bytes(range(256)))
+    yield "one", b"\5" + one
+    yield "several", b"\3" + one + two + one + two
+    yield "octets", b"\0" + one + two
+    yield "short", b"\4" + one + frame(b"x" * 11) + one
+    yield "empty", b"\4" + frame(b"") + one
+    yield "promise", b"\6" + one + b"\xff\xff" + b"y" * 100
+    yield "half-length", b"\6" + one + b"\0"
+
+
+def confs():
+    yield "empty", b""
+    yield "small", b'listen: [127.0.0.1, "::1"]\nforward: [udp://192.0.2.1, tcp://192.0.2.2:5353]\n'
+    yield "routes", (b"forward: [192.0.2.1]\nupstreams:\n  office:\n    url: tcp://192.0.2.3\nroutes:\n  corp.example: [office]\n"
+                     b"  'b\\.c.example': [office, 192.0.2.4]\n")
+    yield "cache", b"cache:\n  size: 64M\n  ttl-min: 0s\n  ttl-max: 1d\nquery-timeout: 4s\nthreads: 2\nallow: [127.0.0.0/8, '::1']\n"
+    yield "unknown-key", b"thraeds: 4\nforward: [192.0.2.1]\n"
+    yield "twice", b"threads: 1\nthreads: 2\n"
+    yield "bad-yaml", b"listen: [127.0.0.1\nforward: {"
+    yield "anchors", b"listen: &a [127.0.0.1]\nallow: *a\n"
+    yield "bad-values", b"cache: {size: 1X, ttl-max: -1}\nlog-level: loud\nlisten: [1.2.3]\nuser: \"\\x01\"\n"
+    yield "not-utf8", b"user: \xff\xfe\n"
+    yield "two-documents", b"threads: 1\n---\nthreads: 2\n"
+
+
+def controls():
+    def calls(*objects, cut=63):
+        out = bytes([cut])
+        for o in objects:
+            out += (o if isinstance(o, bytes) else json.dumps(o).encode()) + b"\0"
+        return out
+
+    def call(method, parameters=None, **more):
+        o = {"method": method, **more}
+        if parameters is not None:
+            o["parameters"] = parameters
+        return o
+
+    yield "info", calls(call("org.varlink.service.GetInfo"))
+    yield "description", calls(call("org.varlink.service.GetInterfaceDescription", {"interface": "io.larder"}))
+    yield "status", calls(call("io.larder.Status"), call("io.larder.Stats"), call("io.larder.Config"), cut=0)
+    yield "flush", calls(call("io.larder.Flush", {}), call("io.larder.Flush", {"name": "A.example"}),
+                         call("io.larder.Flush", {"name": "a.example", "type": "AAAA"}),
+                         call("io.larder.Flush", {"name": "example", "subtree": True}))
+    yield "reload", calls(call("io.larder.Reload"), call("io.larder.Reload", oneway=True))
+    yield "unknown", calls(call("io.larder.Nothing"), call("no.such.Thing"), call("x"))
+    yield "wrong", calls({"method": 1}, {}, b"[]", b"{", b"", {"method": "io.larder.Flush", "parameters": []})
+    yield "wrong-parameters", calls(call("io.larder.Flush", {"name": 1}), call("io.larder.Flush", {"name": "a..b"}),
+                                    call("io.larder.Flush", {"strange": True}))
+    yield "no-end", b"\x10" + b'{"method": "io.larder.Status"' + b" " * 200
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
+    for target, seeds in (("query", queries), ("answer", answers), ("name", names), ("frames", frames), ("conf", confs),
+                          ("control", controls)):
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        for seed, octets in seeds():
+            (folder / target / seed).write_bytes(octets)
+
+
+if __name__ == "__main__":
+    main()
