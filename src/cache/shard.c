@@ -14,7 +14,8 @@
 
 #define SLOTS_FIRST    256u
 #define ENTRY_SMALLEST 48		/* octets: none is smaller */
-#define NEGATIVE_SHARE 4	/* one part in … */
+#define NEGATIVE_SHARE 4	/* one part in …, of octets and of slots */
+#define SLOTS_SHARE    8
 
 static struct entry *shard_at(const struct shard *s, pool_ref ref)
 {
@@ -156,10 +157,13 @@ static size_t shard_slots_octets(const struct shard *s)
 	return ((size_t)shard_mask(s) + 1) * sizeof *s->slots;
 }
 
-/* The pool may grow into what the slots leave of the budget. */
+/* The pool may grow into what the slots leave of the budget.  An eighth is theirs whatever they use now: a
+ * shard that a few large answers have filled must still find slots for many small ones. */
 static void shard_set_limit(struct shard *s)
 {
-	pool_limit(&s->pool, s->budget - shard_slots_octets(s));
+	size_t slots = shard_slots_octets(s), share = s->budget / SLOTS_SHARE;
+
+	pool_limit(&s->pool, s->budget - (slots > share ? slots : share));
 }
 
 /* Doubles the table where it stands. */
@@ -169,7 +173,8 @@ static bool shard_double_slots(struct shard *s)
 	uint32_t  size = shard_mask(s) + 1, mask = size * 2 - 1;
 	uint64_t *old;
 
-	if (pool_touched(&s->pool) + 2 * octets > s->budget || 2 * octets > s->slots_reserved)
+	if (2 * octets > s->slots_reserved ||
+	    (2 * octets > s->budget / SLOTS_SHARE && pool_touched(&s->pool) + 2 * octets > s->budget))
 		return false;
 	old = malloc(octets);
 	if (!old)
@@ -287,6 +292,16 @@ static struct sieve *shard_queue_to_cut(struct shard *s, enum shard_queue kind, 
 	return positive->oldest ? positive : negative;
 }
 
+/* The same where slots are short, which count entries and not octets. */
+static struct sieve *shard_queue_for_slot(struct shard *s, enum shard_queue kind, uint32_t now)
+{
+	struct sieve *negative = &s->queue[QUEUE_NEGATIVE];
+
+	if (kind == QUEUE_NEGATIVE && negative->entries >= s->count / NEGATIVE_SHARE && negative->oldest)
+		return negative;
+	return shard_queue_to_cut(s, kind, now);
+}
+
 /* A block of size octets, at whatever cost to others. */
 static pool_ref shard_alloc(struct shard *s, size_t size, enum shard_queue kind, uint32_t now)
 {
@@ -363,7 +378,7 @@ struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t
 	if (e)
 		shard_drop(s, e);
 	while (!shard_make_slot(s))
-		shard_evict(s, shard_victim(s, shard_queue_to_cut(s, kind, now), now), now);
+		shard_evict(s, shard_victim(s, shard_queue_for_slot(s, kind, now), now), now);
 	ref = shard_alloc(s, size, kind, now);
 	if (!ref)
 		return NULL;

@@ -141,36 +141,39 @@ class Work:
 
     def __init__(self, rows, scratch):
         self.rows, self.scratch = queue.SimpleQueue(), scratch
-        self.built = Tree(scratch / "built")
+        # Those that need the other build wait for the first job.
+        self.tsan_rows = [row for row in rows if row.get("tsan")]
         for row in rows:
-            self.rows.put(row)
+            if not row.get("tsan"):
+                self.rows.put(row)
         self.results, self.lock = [], threading.Lock()
 
-    def judge_all(self, number):
-        """One job: trees of its own, made when first needed."""
-        trees = {}
+    def judge_all(self, number, built):
+        """One job, in a copy of the built tree."""
+        tree = Tree(self.scratch / f"job{number}", built=built)
         while True:
             try:
-                row = self.rows.get_nowait()
+                self.judge(tree, self.rows.get_nowait())
             except queue.Empty:
-                return
-            start, tsan = time.monotonic(), row.get("tsan", False)
-            try:
-                if tsan not in trees:
-                    name = f"job{number}{'-tsan' if tsan else ''}"
-                    trees[tsan] = Tree(self.scratch / name, tsan,
-                                       None if tsan else self.built)
-                    start = time.monotonic()
-                word, more = trees[tsan].judge(row)
-            except Broken as error:
-                word, more = "broken", str(error)
-            with self.lock:
-                self.results.append((row, word))
-                print(f"{row['section']:3d}  {row['name']:34s} "
-                      f"{time.monotonic() - start:6.1f} s  {word:9s} "
-                      f"{row['test'] if word != 'caught' else ''}", flush=True)
-                if more:
-                    print("       " + more.strip().replace("\n", "\n       "))
+                break
+        if number == 0 and self.tsan_rows:
+            tree = Tree(self.scratch / "tsan", tsan=True)
+            for row in self.tsan_rows:
+                self.judge(tree, row)
+
+    def judge(self, tree, row):
+        start = time.monotonic()
+        try:
+            word, more = tree.judge(row)
+        except Broken as error:
+            word, more = "broken", str(error)
+        with self.lock:
+            self.results.append((row, word))
+            print(f"{row['section']:3d}  {row['name']:34s} "
+                  f"{time.monotonic() - start:6.1f} s  {word:9s} "
+                  f"{row['test'] if word != 'caught' else ''}", flush=True)
+            if more:
+                print("       " + more.strip().replace("\n", "\n       "))
 
 
 def choose(rows, wanted):
@@ -191,11 +194,11 @@ def main():
         for row in rows:
             print(f"{row['section']:3d}  {row['name']:34s} {row['test']}")
         return 0
-    # Those that need another build come last.
-    rows.sort(key=lambda r: (r.get("tsan", False), r["section"]))
+    rows.sort(key=lambda r: r["section"])
     with tempfile.TemporaryDirectory(prefix="larder-mutants-") as scratch:
         work = Work(rows, Path(scratch))
-        jobs = [threading.Thread(target=work.judge_all, args=(n,))
+        built = Tree(Path(scratch) / "built")
+        jobs = [threading.Thread(target=work.judge_all, args=(n, built))
                 for n in range(args.jobs)]
         for job in jobs:
             job.start()

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #define UDP_ROOM 4096		/* what a UDP listener lends at least (net/listener.h) */
-#define UDP_MAX  1232		/* the largest UDP reply (conformance section 1) */
 
 struct reply_path_ops { int unused; };		/* net/ has its own; ours only says that somebody waits */
 static const struct reply_path_ops asker_ops;
@@ -45,8 +44,9 @@ struct asker *asker_of(struct world *w, unsigned number)
 static const char *asker_judge(const struct ask *a, const struct packet *p)
 {
 	uint16_t echoed = DNS_OPCODE | DNS_RD | DNS_CD;
-	size_t   limit = !a->sent.has_opt ? 512 : a->sent.udp_size < 512 ? 512 :
-	                 a->sent.udp_size > UDP_MAX ? UDP_MAX : a->sent.udp_size;
+	size_t   ours = a->asker->world->conf->times.edns_size;
+	size_t   limit = !a->sent.has_opt || a->sent.udp_size < 512 ? 512 :
+	                 a->sent.udp_size > ours ? ours : a->sent.udp_size;
 
 	if (p->id != (a->octets[0] << 8 | a->octets[1]))
 		return "its ID is not the query's (HDR-13)";
@@ -184,15 +184,16 @@ static struct ask *asker_new_ask(struct asker *c, const struct packet_ask *sent,
 	              !(sent->flags & DNS_OPCODE);
 	if (sent)
 		a->sent = *sent;
+	list_init(&a->in_batch);
 	list_append(&c->asks, &a->node);
 	return a;
 }
 
-static void asker_deliver(struct ask *a)
+static struct net_message asker_message(struct ask *a, unsigned index)
 {
-	struct world      *w = a->asker->world;
-	size_t             room = a->proto == NET_UDP ? UDP_ROOM : PACKET_MAX;
-	struct net_message m = {
+	struct world *w = a->asker->world;
+
+	return (struct net_message){
 		.octets = a->octets,
 		.len = a->len,
 		.from = &a->asker->addr,
@@ -201,50 +202,89 @@ static void asker_deliver(struct ask *a)
 		.mono_us = w->mono_us,
 		.keepalive_ms = a->proto == NET_TCP ? w->conf->tcp_idle_ms : 0,
 		.source = a,
-		.index = a->proto == NET_TCP ? NET_ALONE : 0,
+		.index = index,
 	};
-	struct net_reply reply = { .octets = malloc(room), .size = room };
-	enum net_verdict verdict;
+}
 
-	if (!reply.octets)
-		abort();
-	if (a->proto == NET_UDP)		/* a batch of one */
-		resolver_on_announce(w->resolver, &m);
-	a->delivering = true;
-	verdict = resolver_on_message(w->resolver, &m, &reply);
-	a->delivering = false;
+/* What the resolver's verdict means for the client. */
+static void asker_on_verdict(struct ask *a, enum net_verdict verdict, const struct net_reply *reply)
+{
+	struct world *w = a->asker->world;
+
 	switch (verdict) {
 	case NET_REPLY:
-		asker_hear(a, reply.octets, reply.len);
+		asker_hear(a, reply->octets, reply->len);
 		break;
 	case NET_LATER:
-		if (!a->path && !a->answered)
+		if (!a->path)
 			story_fail(w->story, "the resolver wants to reply later, but kept no way to do so");
-		break;
+		return;
 	case NET_CLOSE:
 		a->asker->closed++;
 		a->quiet = true;
 		break;
 	case NET_SILENCE:
-		if (a->path)
-			story_fail(w->story, "the resolver stays silent, but kept a way to reply");
 		asker_ignore(a);
 		break;
 	}
-	if (a->path && a->answered)
-		story_fail(w->story, "the resolver replied, but also kept a way to reply later");
+	if (a->path)
+		story_fail(w->story, "the resolver has done with a query, but kept a way to reply later");
+}
+
+static void asker_deliver(struct ask *a, unsigned index)
+{
+	struct world      *w = a->asker->world;
+	size_t             room = a->proto == NET_UDP ? UDP_ROOM : PACKET_MAX;
+	struct net_message m = asker_message(a, index);
+	struct net_reply   reply = { .octets = malloc(room), .size = room };
+	enum net_verdict   verdict;
+
+	if (!reply.octets)
+		abort();
+	a->delivering = true;
+	verdict = resolver_on_message(w->resolver, &m, &reply);
+	a->delivering = false;
+	asker_on_verdict(a, verdict, &reply);
 	free(reply.octets);
-	resolver_on_batch_done(w->resolver, m.mono_us, w->mono_us, 1);
+}
+
+void askers_deliver(struct world *w)
+{
+	struct list *n, batch;
+	unsigned     count = 0, index = 0;
+
+	list_init(&batch);
+	list_splice(&batch, &w->batch);
+	for (n = batch.next; n != &batch; n = n->next) {
+		struct net_message m = asker_message(list_entry(n, struct ask, in_batch), count++);
+
+		resolver_on_announce(w->resolver, &m);
+	}
+	while ((n = list_take_first(&batch)))
+		asker_deliver(list_entry(n, struct ask, in_batch), index++);
+	resolver_on_batch_done(w->resolver, w->mono_us, w->mono_us, count);
 }
 
 void asker_send(struct asker *c, const struct packet_ask *a, const uint8_t *octets, size_t len,
                 enum net_proto proto)
 {
+	struct ask *ask;
+
 	if (!c->world->resolver) {
 		story_fail(c->world->story, "there is no `config` yet");
 		return;
 	}
-	asker_deliver(asker_new_ask(c, a, octets, len, proto));
+	ask = asker_new_ask(c, a, octets, len, proto);
+	if (proto == NET_TCP) {
+		asker_deliver(ask, NET_ALONE);
+		resolver_on_batch_done(c->world->resolver, c->world->mono_us, c->world->mono_us, 1);
+		return;
+	}
+	list_append(&c->world->batch, &ask->in_batch);
+	if (++c->world->batch_count == NET_BATCH || !c->world->gathering) {
+		c->world->batch_count = 0;
+		askers_deliver(c->world);
+	}
 }
 
 void asker_repeat(struct asker *c)

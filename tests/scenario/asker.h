@@ -13,6 +13,7 @@
 /* One query of a client. */
 struct ask {
 	struct list        node;	/* in asker.asks */
+	struct list        in_batch;	/* in world.batch, until it is delivered */
 	struct asker      *asker;
 	struct packet_ask  sent;
 	uint8_t           *octets;	/* owned */
@@ -52,9 +53,11 @@ struct asker {
 struct asker *asker_of(struct world *w, unsigned number);	/* made when first asked for */
 void          askers_free(struct world *w);
 
-/* Sends octets; a is what they mean, or NULL when they are raw. */
+/* Sends octets, or gathers them for a batch; a is what they mean, or NULL when they are raw. */
 void asker_send(struct asker *c, const struct packet_ask *a, const uint8_t *octets, size_t len,
                 enum net_proto proto);
+/* Delivers what has been gathered (world.gathering), as one batch of datagrams. */
+void askers_deliver(struct world *w);
 /* The same octets as its last query once more. */
 void asker_repeat(struct asker *c);
 /* Nobody waits for replies any more. */

@@ -100,6 +100,22 @@ static void play_repeat(struct statement *st)
 		play_block(st->play, st->block, n);
 }
 
+/* The UDP queries of the block arrive in one batch. */
+static void play_together(struct statement *st)
+{
+	struct world *w = &st->play->world;
+
+	if (!w->resolver) {
+		story_fail(&st->play->story, "there is no `config` yet");
+		return;
+	}
+	w->gathering = true;
+	play_block(st->play, st->block, st->n);
+	w->gathering = false;
+	w->batch_count = 0;
+	askers_deliver(w);
+}
+
 /* "C12" with that letter: its number; 0: it is not of this kind. */
 static unsigned play_actor(const char *word, char letter)
 {
@@ -114,6 +130,8 @@ static void play_carry_out(struct statement *st)
 
 	if (!strcmp(subject, "repeat"))
 		play_repeat(st);
+	else if (!strcmp(subject, "together"))
+		play_together(st);
 	else if (play_actor(subject, 'C'))
 		client_statement(st, play_actor(subject, 'C'));
 	else if (play_actor(subject, 'U'))

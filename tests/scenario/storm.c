@@ -131,6 +131,19 @@ static void storm_ask(struct storm *s)
 	free(octets);
 }
 
+/* Up to a batch of datagrams at once. */
+static void storm_ask_together(struct storm *s)
+{
+	struct world *w = &s->world;
+
+	w->gathering = true;
+	for (uint64_t n = world_random(w, NET_BATCH); n > 0; n--)
+		storm_ask(s);
+	w->gathering = false;
+	w->batch_count = 0;
+	askers_deliver(w);
+}
+
 static void storm_hang_up(struct storm *s)
 {
 	struct asker *c = asker_of(&s->world, 1 + (unsigned)world_random(&s->world, ASKERS));
@@ -199,8 +212,10 @@ static void storm_step(struct storm *s)
 	struct world *w = &s->world;
 	uint64_t      dice = world_random(w, 1000), us;
 
-	if (dice < 700) {
+	if (dice < 650) {
 		storm_ask(s);
+	} else if (dice < 700) {
+		storm_ask_together(s);
 	} else if (dice < 950) {
 		storm_pass_time(s);
 	} else if (dice < 975) {

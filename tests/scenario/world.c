@@ -277,6 +277,7 @@ void world_init(struct world *w, struct story *story, uint64_t seed)
 	list_init(&w->events);
 	list_init(&w->servers);
 	list_init(&w->askers);
+	list_init(&w->batch);
 }
 
 void world_stop(struct world *w)

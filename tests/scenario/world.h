@@ -45,6 +45,9 @@ struct world {
 	struct transport_maker maker;		/* set by whoever keeps the servers */
 	struct list            servers;		/* struct server */
 	struct list            askers;		/* struct asker */
+	struct list            batch;		/* struct ask: datagrams that are to arrive together … */
+	unsigned               batch_count;
+	bool                   gathering;	/* … once the last of them has been sent */
 	uint16_t               next_id;		/* of client queries */
 	uint64_t               steps;		/* events and turns so far: a loop without end shows */
 };
