@@ -12,14 +12,9 @@
 
 #include "daemon/daemon.h"
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "cache/cache.h"
-#include "control/control.h"
-#include "daemon/activation.h"
-#include "daemon/service.h"
+#include "daemon/daemon_state.h"
 #include "daemon/sockets.h"
-#include "daemon/worker.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -38,50 +33,7 @@
 
 #define STOP_GRACE_MS   1000
 #define RESOLV_CHECK_MS 1000
-#define DEFAULT_SOCKET  "/run/larder/io.larder"
 #define CONTROL_GROUP   "larder"
-
-/* An address that is being listened on. */
-struct listening {
-	struct addr addr;
-	char        text[ADDR_TEXT_MAX];
-};
-
-/* What tells one state of a file from the next. */
-struct file_mark {
-	dev_t           dev;
-	ino_t           ino;
-	off_t           size;
-	struct timespec mtime;
-};
-
-struct daemon {
-	const struct conf_args *args;		/* borrowed */
-	struct activation      *handed;		/* borrowed */
-	struct conf            *conf;		/* a reference */
-	struct setup           *setup;		/* a reference; holds one to conf */
-	struct cache           *cache;
-	struct worker         **workers;
-	unsigned                worker_count, started;
-	struct listening       *listening;
-	size_t                  listening_count;
-	struct control         *control;	/* NULL: none */
-	struct service          service;
-	uv_loop_t               loop;
-	uv_signal_t             on_hup, on_term, on_int;
-	uv_timer_t              resolv_timer;
-	struct file_mark        resolv_mark;
-	uint64_t                started_us, loaded_us;
-	const char             *listen_texts[64];	/* for control_status */
-	bool                    control_is_ours;	/* we made its file */
-	bool                    refused;	/* the last reload was */
-	bool                    stopping;
-};
-
-static uint64_t daemon_now_us(void)
-{
-	return clock_mono_us(clock_system());
-}
 
 /* ---- setups ---- */
 
@@ -258,8 +210,6 @@ static bool daemon_same_mark(const struct file_mark *a, const struct file_mark *
 	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
-static int daemon_reload(struct daemon *d, char **report);
-
 static void daemon_on_resolv_timer(uv_timer_t *t)
 {
 	struct daemon   *d = t->data;
@@ -303,7 +253,7 @@ static void daemon_warn_of_restart(const struct conf *old, const struct conf *ne
 		log_warning("`user` takes effect at the next start");
 }
 
-static int daemon_reload(struct daemon *d, char **report)
+int daemon_reload(struct daemon *d, char **report)
 {
 	struct listener_conf listeners;
 	struct setup        *setup;
@@ -359,160 +309,6 @@ static void daemon_on_hup(uv_signal_t *s, int signum)
 		log_error("the configuration was not taken; the old one stays in force");
 	}
 	free(report);
-}
-
-/* ---- control ---- */
-
-static void daemon_status(void *arg, struct control_status *out)
-{
-	struct daemon     *d = arg;
-	struct cache_stats cache;
-	size_t             max = sizeof d->listen_texts / sizeof *d->listen_texts;
-
-	cache_read_stats(d->cache, clock_boot_ms(clock_system()), &cache);
-	memset(out, 0, sizeof *out);
-	out->version = PACKAGE_VERSION;
-	out->uptime_s = (double)(daemon_now_us() - d->started_us) / 1e6;
-	out->reloaded_ago_s = (double)(daemon_now_us() - d->loaded_us) / 1e6;
-	out->workers = d->worker_count;
-	out->config_file = d->args->file;
-	out->upstreams_from_resolv = d->conf->from_resolv;
-	out->resolv_file = d->conf->resolv_file;
-	if (!d->conf->policy.routes[0].upstream_count)
-		out->trouble = "no upstream: names outside the routes get SERVFAIL";
-	out->listen_count = d->listening_count < max ? d->listening_count : max;
-	for (size_t i = 0; i < out->listen_count; i++)
-		d->listen_texts[i] = d->listening[i].text;
-	out->listen = d->listen_texts;
-	out->cache_entries = cache.entries;
-	out->cache_negative = cache.negative;
-	out->cache_octets = cache.octets;
-	out->cache_size_octets = cache.size_octets;
-	out->cache_evicted = cache.evicted;
-}
-
-static void daemon_stats(void *arg, struct stats_view *out)
-{
-	struct daemon *d = arg;
-
-	memset(out, 0, sizeof *out);
-	for (unsigned i = 0; i < d->worker_count; i++)
-		stats_read(worker_stats(d->workers[i]), out);
-}
-
-static size_t daemon_upstreams(void *arg, struct control_upstream *out, size_t max)
-{
-	struct daemon *d = arg;
-	size_t         n = d->setup->conf.upstream_count < max ? d->setup->conf.upstream_count : max;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct upstream *u = d->setup->upstreams[i];
-
-		memset(&out[i], 0, sizeof out[i]);
-		out[i].name = u->conf.name;
-		out[i].url = u->conf.url;
-		for (unsigned w = 0; w < d->worker_count; w++)
-			stats_upstream_read(&u->stats[w], &out[i].stats);
-	}
-	return n;
-}
-
-static uint64_t daemon_flush(void *arg, enum control_flush what, const uint8_t *name, size_t name_len,
-                             uint16_t qtype)
-{
-	struct daemon *d = arg;
-
-	switch (what) {
-	case CONTROL_FLUSH_ALL:
-		return cache_flush_all(d->cache);
-	case CONTROL_FLUSH_NAME:
-		return cache_flush_name(d->cache, name, name_len);
-	case CONTROL_FLUSH_NAME_TYPE:
-		return cache_flush_type(d->cache, name, name_len, qtype);
-	case CONTROL_FLUSH_SUBTREE:
-		return cache_flush_subtree(d->cache, name, name_len);
-	}
-	return 0;
-}
-
-static int daemon_control_reload(void *arg, char **report)
-{
-	return daemon_reload(arg, report);
-}
-
-static char *daemon_config(void *arg)
-{
-	struct daemon *d = arg;
-	char          *text = NULL;
-	size_t         len;
-	FILE          *f = open_memstream(&text, &len);
-	int            err;
-
-	if (!f)
-		return NULL;
-	err = conf_dump(d->conf, f);
-	if (fclose(f) != 0 || err < 0) {
-		free(text);
-		return NULL;
-	}
-	return text;
-}
-
-/* /run/larder may not be there when larderd is started by hand. */
-static void daemon_make_socket_dir(const char *path)
-{
-	char *dir = strdup(path), *slash = dir ? strrchr(dir, '/') : NULL;
-
-	if (slash && slash != dir) {
-		*slash = '\0';
-		mkdir(dir, 0755);	/* that it failed is seen when the socket is bound */
-	}
-	free(dir);
-}
-
-static bool daemon_adopt_control(struct daemon *d, const struct control_ops *ops)
-{
-	int err = control_adopt(&d->loop, d->handed->control, ops, &d->control);
-
-	d->handed->control = -1;
-	if (err < 0)
-		log_warning("the control socket that was handed over: %s; going on without, larderctl will not"
-		            " work", strerror(-err));
-	return true;
-}
-
-/* False: larderd must not start. */
-static bool daemon_open_control(struct daemon *d)
-{
-	const struct control_ops ops = {
-		.status = daemon_status,
-		.stats = daemon_stats,
-		.upstreams = daemon_upstreams,
-		.flush = daemon_flush,
-		.reload = daemon_control_reload,
-		.config = daemon_config,
-		.arg = d,
-	};
-	const char *path = d->conf->control_socket;
-	int         err;
-
-	if (d->handed->control >= 0)
-		return daemon_adopt_control(d, &ops);
-	if (!path)
-		return true;
-	if (!strcmp(path, DEFAULT_SOCKET))
-		daemon_make_socket_dir(path);
-	err = control_open(&d->loop, path, &ops, &d->control);
-	if (err == -EADDRINUSE) {
-		log_error("%s: another larderd answers on this control socket; stop it, or set `control-socket`",
-		          path);
-		return false;
-	}
-	if (err < 0)
-		log_warning("control socket %s: %s; going on without, larderctl will not work", path,
-		            strerror(-err));
-	d->control_is_ours = !err;
-	return true;
 }
 
 /* ---- what the service manager hears ---- */

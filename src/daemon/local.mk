@@ -1,6 +1,7 @@
 liblarder_a_SOURCES += \
 	src/daemon/activation.c src/daemon/activation.h \
-	src/daemon/daemon.c src/daemon/daemon.h \
+	src/daemon/answers.c \
+	src/daemon/daemon.c src/daemon/daemon.h src/daemon/daemon_state.h \
 	src/daemon/journal.c src/daemon/journal.h \
 	src/daemon/service.c src/daemon/service.h \
 	src/daemon/sockets.c src/daemon/sockets.h \

@@ -85,6 +85,47 @@ unit_tests += tests/unit/test_rrtype
 tests_unit_test_rrtype_SOURCES = tests/unit/test_rrtype.c
 tests_unit_test_rrtype_LDADD = $(unit_libs)
 
+# stats/
+unit_tests += tests/unit/test_histogram
+tests_unit_test_histogram_SOURCES = tests/unit/test_histogram.c tests/unit/unit.h
+tests_unit_test_histogram_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_stats
+tests_unit_test_stats_SOURCES = tests/unit/test_stats.c tests/unit/unit.h
+tests_unit_test_stats_LDADD = $(unit_libs)
+
+# policy/
+unit_tests += tests/unit/test_limits
+tests_unit_test_limits_SOURCES = tests/unit/test_limits.c $(unit_alloc) tests/unit/unit.h
+tests_unit_test_limits_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_limits_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_policy
+tests_unit_test_policy_SOURCES = tests/unit/test_policy.c $(unit_alloc) $(unit_message)
+tests_unit_test_policy_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_policy_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_special
+tests_unit_test_special_SOURCES = tests/unit/test_special.c $(unit_alloc) $(unit_message)
+tests_unit_test_special_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_special_LDADD = $(unit_libs)
+
+# upstream/ and resolve/
+unit_tests += tests/unit/test_exchange
+tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c tests/unit/exchange_rig.h $(unit_message)
+tests_unit_test_exchange_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_resolver
+tests_unit_test_resolver_SOURCES = tests/unit/test_resolver.c tests/unit/exchange_rig.h \
+	$(unit_alloc) $(unit_message)
+tests_unit_test_resolver_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_resolver_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_setup
+tests_unit_test_setup_SOURCES = tests/unit/test_setup.c tests/unit/exchange_rig.h $(unit_alloc) tests/unit/unit.h
+tests_unit_test_setup_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_setup_LDADD = $(unit_libs)
+
 # cache/
 unit_tests += tests/unit/test_cache
 tests_unit_test_cache_SOURCES = tests/unit/test_cache.c $(unit_alloc) tests/unit/guard.h tests/unit/unit.h

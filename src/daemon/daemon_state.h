@@ -1,0 +1,64 @@
+/* daemon_state.h - the process's one context, for daemon.c and answers.c alone. */
+#ifndef LARDER_DAEMON_DAEMON_STATE_H
+#define LARDER_DAEMON_DAEMON_STATE_H
+
+#include "base/clock.h"
+#include "cache/cache.h"
+#include "conf/conf.h"
+#include "control/control.h"
+#include "daemon/activation.h"
+#include "daemon/service.h"
+#include "daemon/worker.h"
+
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <uv.h>
+
+/* An address that is being listened on. */
+struct listening {
+	struct addr addr;
+	char        text[ADDR_TEXT_MAX];
+};
+
+/* What tells one state of a file from the next. */
+struct file_mark {
+	dev_t           dev;
+	ino_t           ino;
+	off_t           size;
+	struct timespec mtime;
+};
+
+struct daemon {
+	const struct conf_args *args;		/* borrowed */
+	struct activation      *handed;		/* borrowed */
+	struct conf            *conf;		/* a reference */
+	struct setup           *setup;		/* a reference; holds one to conf */
+	struct cache           *cache;
+	struct worker         **workers;
+	unsigned                worker_count, started;
+	struct listening       *listening;
+	size_t                  listening_count;
+	struct control         *control;	/* NULL: none */
+	struct service          service;
+	uv_loop_t               loop;
+	uv_signal_t             on_hup, on_term, on_int;
+	uv_timer_t              resolv_timer;
+	struct file_mark        resolv_mark;
+	uint64_t                started_us, loaded_us;
+	const char             *listen_texts[64];	/* for control_status */
+	bool                    control_is_ours;	/* we made its file */
+	bool                    refused;	/* the last reload was */
+	bool                    stopping;
+};
+
+static inline uint64_t daemon_now_us(void)
+{
+	return clock_mono_us(clock_system());
+}
+
+/* daemon.c: reads the configuration again.  0, or -EINVAL with *report, and then the old one stays in force. */
+int  daemon_reload(struct daemon *d, char **report);
+/* answers.c: opens the control socket.  False: larderd must not start, and it is said why. */
+bool daemon_open_control(struct daemon *d);
+
+#endif
