@@ -1,12 +1,23 @@
 # tests/scenario: text scenarios against the real resolve, policy, upstream and cache layers.
 # The runner plays all of them in one test, and fails when one is missing from this list.
 
-check_PROGRAMS += tests/scenario/scenario
-TESTS += tests/scenario/scenario
+check_PROGRAMS += tests/scenario/scenario tests/scenario/expectations tests/scenario/storm
+TESTS += tests/scenario/scenario tests/scenario/expectations
 
 tests_scenario_scenario_SOURCES = \
 	tests/scenario/scenario.c $(scenario_sources)
 tests_scenario_scenario_LDADD = liblarder.a $(LARDER_LIBS)
+
+# Scenarios that must fail.
+tests_scenario_expectations_SOURCES = \
+	tests/scenario/expectations.c $(scenario_sources)
+tests_scenario_expectations_LDADD = liblarder.a $(LARDER_LIBS)
+
+# Clients, upstreams and time at random, for some seeds.
+tests_scenario_storm_SOURCES = \
+	tests/scenario/storm.c \
+	tests/scenario/truth.c tests/scenario/truth.h $(scenario_sources)
+tests_scenario_storm_LDADD = liblarder.a $(LARDER_LIBS)
 
 scenario_sources = \
 	tests/scenario/asker.c tests/scenario/asker.h \
@@ -30,6 +41,7 @@ EXTRA_DIST += \
 	tests/scenario/alias-loop-and-long-chain.scn \
 	tests/scenario/alias-order.scn \
 	tests/scenario/answer-only.scn \
+	tests/scenario/batch-of-queries.scn \
 	tests/scenario/budget-of-sends.scn \
 	tests/scenario/budget-over-alias-chain.scn \
 	tests/scenario/cache-under-flood.scn \

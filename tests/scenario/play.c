@@ -233,6 +233,8 @@ static void play_check_sums(struct play *p)
 
 static bool play_finish(struct play *p)
 {
+	if (!p->world.conf)
+		story_fail(&p->story, "nothing happens in it: there is no `config`");
 	play_check_askers(p);
 	play_check_servers(p);
 	if (!p->story.failed)
