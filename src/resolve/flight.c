@@ -275,6 +275,12 @@ static struct way *flight_choose(struct flight *f)
 	return best;
 }
 
+/* Then trouble with the stream is why there is no answer, and not one more sign of a server that is away. */
+static bool flight_needs_stream(const struct way *w)
+{
+	return w->by_stream || w->channel->upstream->conf.proto != UPSTREAM_UDP;
+}
+
 /* A transport that would not even send. */
 static void flight_note_error(struct flight *f, struct way *w, enum transport_kind kind, int error)
 {
@@ -294,7 +300,7 @@ static void flight_note_error(struct flight *f, struct way *w, enum transport_ki
 		f->local_trouble = true;
 		break;
 	default:
-		f->stream_trouble |= kind != TRANSPORT_UDP;
+		f->stream_trouble |= kind != TRANSPORT_UDP && flight_needs_stream(w);
 	}
 	w->dead[kind] = true;
 }
@@ -400,7 +406,7 @@ static void flight_on_lost(struct flight *f, struct way *w, const struct exchang
 {
 	bool stream = x->kind != TRANSPORT_UDP;
 
-	f->stream_trouble |= stream;
+	f->stream_trouble |= stream && flight_needs_stream(w);
 	/* A stream that was closed or fell silent is opened anew at once.  What cannot be reached may be
 	 * starting up: it is tried again in a while, unless it is there but has no streams. */
 	if (!stream || (x->error != -ECONNRESET && x->error != -ETIMEDOUT && x->error != -EBADMSG)) {

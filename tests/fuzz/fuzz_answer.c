@@ -235,6 +235,8 @@ static bool fuzz_ask(const uint8_t *msg, size_t size, uint8_t how)
 	x->channel = world->channel;
 	x->on_event = fuzz_on_event;
 	world->over = false;
+	if (!world->question.scrub.qtype)	/* nobody can ask for it */
+		return false;
 	return exchange_start(x, how & HOW_STREAM ? TRANSPORT_TCP : TRANSPORT_UDP) == 0;
 }
 

@@ -41,6 +41,7 @@ EXTRA_DIST += \
 	tests/scenario/alias-loop-and-long-chain.scn \
 	tests/scenario/alias-order.scn \
 	tests/scenario/answer-only.scn \
+	tests/scenario/any-and-aliasmode.scn \
 	tests/scenario/batch-of-queries.scn \
 	tests/scenario/budget-of-sends.scn \
 	tests/scenario/budget-over-alias-chain.scn \

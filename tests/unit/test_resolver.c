@@ -53,6 +53,7 @@ static int setup_all(void **state)
 static int teardown_all(void **state)
 {
 	(void)state;
+	oracle_done(&heard);
 	cache_free(cache);
 	rig_done(&rig);
 	return 0;
@@ -153,6 +154,7 @@ static void test_walk(void **state)
 	assert_int_equal(heard.counts[1], 1);
 	rig.boot_ms += 10000;
 	assert_int_equal(rcode_now(r, "192.0.2.9", "www.Example."), DNS_NOERROR);
+	oracle_done(&heard);
 	assert_true(oracle_read(&heard, room, reply.len));
 	assert_int_equal(heard.records[0].ttl, 50);
 	assert_int_equal(rig.sends, 1);
