@@ -152,8 +152,8 @@ static struct flight_end flight_reason(const struct flight *f)
 		end.ede_text = f->ede_from;
 	} else if (f->stream_trouble) {
 		end.ede = DNS_EDE_NETWORK_ERROR;
-	} else if (f->replies) {
-		end.ede = DNS_EDE_NONE;
+	} else if (f->replies && f->replies >= f->way_count) {
+		end.ede = DNS_EDE_NONE;		/* all were reached, and said no more than their rcode */
 	}
 	return end;
 }

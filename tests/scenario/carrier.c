@@ -55,21 +55,16 @@ static void stream_on_timer(struct world_event *e);
 
 /* ---- places ---- */
 
-struct place *place_hold(struct place *p)
+static struct place *place_hold(struct place *p)
 {
 	p->holders++;
 	return p;
 }
 
-void place_release(struct place *p)
+static void place_release(struct place *p)
 {
 	if (--p->holders == 0)
 		free(p);
-}
-
-bool place_is_open(const struct place *p)
-{
-	return p->send;
 }
 
 void place_note(struct place *p, struct sent *sent)

@@ -11,14 +11,10 @@
 
 struct server;
 struct sent;
-struct place;
+struct place;		/* where a question waits for its reply */
 
-/* Where a question waits for its reply. */
-struct place *place_hold(struct place *p);
-void          place_release(struct place *p);
-bool          place_is_open(const struct place *p);
 /* The server's note about this question; it hears by server_note_end() when the question ends. */
-void          place_note(struct place *p, struct sent *sent);
+void place_note(struct place *p, struct sent *sent);
 
 /* A message reaches the place in so much time, if the question still waits then. */
 void carrier_post(struct place *p, uint64_t in_us, const uint8_t *octets, size_t len);

@@ -36,7 +36,6 @@ bool     statement_duration(struct statement *st, unsigned i, uint64_t *us);
 void client_statement(struct statement *st, unsigned number);	/* C1 ... */
 void hears_statement(struct statement *st, struct asker *c);	/* C1 hears ... */
 void server_statement(struct statement *st, unsigned number);	/* U1 ... */
-void got_statement(struct statement *st, struct server *s);	/* U1 got ... */
 void world_statement(struct statement *st);			/* all others */
 
 /* Plays a file; false: play->story says why.  Takes all memory back either way. */

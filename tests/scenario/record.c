@@ -68,7 +68,8 @@ void text_add_name(char *out, size_t room, const struct dns_name *n)
 
 /* ---- reading ---- */
 
-bool record_name(const char *text, const struct dns_name *at, struct dns_name *out)
+/* A name, where @ is another and "x.@" one below that. */
+static bool record_name(const char *text, const struct dns_name *at, struct dns_name *out)
 {
 	size_t          len = strlen(text);
 	char            prefix[DNS_NAME_TEXT_MAX];

@@ -26,8 +26,6 @@ struct record {
 const char *record_parse(const struct words *w, unsigned i, const struct dns_name *at, struct record *out);
 void        record_done(struct record *r);
 
-/* A name, where @ is another and "x.@" one below that. */
-bool   record_name(const char *text, const struct dns_name *at, struct dns_name *out);
 /* The layout of a type's RDATA as letters; record.c says which.  NULL: opaque. */
 const char *record_layout(uint16_t type);
 

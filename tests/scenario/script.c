@@ -92,7 +92,8 @@ void script_done(struct script *s)
 	memset(s, 0, sizeof *s);
 }
 
-unsigned script_indent(const char *line)
+/* Columns of white space before the first word; a tab reaches to the next multiple of eight. */
+static unsigned script_indent(const char *line)
 {
 	unsigned column = 0;
 

@@ -42,8 +42,6 @@ int      script_read(const char *path, struct script *out);
 /* The same from text in memory. */
 int      script_of_text(const char *text, struct script *out);
 void     script_done(struct script *s);
-/* Columns of white space before the first word; a tab reaches to the next multiple of eight. */
-unsigned script_indent(const char *line);
 bool     script_is_blank(const char *line);	/* nothing, or a comment only */
 /* The block under line i, which may be empty. */
 struct block script_block(const struct script *s, unsigned i);

@@ -41,11 +41,6 @@ struct server *server_at(struct world *w, const struct addr *addr)
 	return server_of(w, ntohl(addr->in4.sin_addr.s_addr) & 0xff);
 }
 
-uint64_t server_delay_us(const struct server *s)
-{
-	return s->delay_us;
-}
-
 /* ---- the log ---- */
 
 static void sent_free_if_done(struct sent *q)

@@ -55,7 +55,6 @@ void server_receive(struct server *s, enum transport_kind kind, struct place *p,
 void server_note_end(struct sent *q);
 void sent_forget(struct sent *q);		/* accounted for */
 void sent_print(const struct sent *q, char *out, size_t room);
-uint64_t server_delay_us(const struct server *s);
 
 /* rule.c: "NAME TYPE ..." from word i on, and the raw lines of its records; n stands for $n in them.
  * NULL, or what is wrong with it. */

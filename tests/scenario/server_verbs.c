@@ -98,39 +98,6 @@ static void server_has(struct statement *st, struct server *s)
 		story_fail(&st->play->story, "U%u has accepted %u connections", s->number, s->connections);
 }
 
-void server_statement(struct statement *st, unsigned number)
-{
-	struct server      *s = server_of(&st->play->world, number);
-	const struct words *w = &st->words;
-	bool                also = words_is(w, 1, "also"), udp = words_is(w, 1, "udp"), tcp = words_is(w, 1, "tcp");
-	enum rule_act       act;
-
-	if (words_is(w, 1, "closes") && words_is(w, 2, "its") && words_is(w, 3, "connections"))
-		carrier_close_all(s);
-	else if (w->count > 1 && server_verb(w->at[also ? 2 % w->count : 1], &act))
-		server_rule(st, s, act, also, also ? 3 : 2);
-	else if (words_is(w, 1, "got"))
-		got_statement(st, s);
-	else if (words_is(w, 1, "has"))
-		server_has(st, s);
-	else if (words_is(w, 1, "counter"))
-		server_counter(st, s);
-	else if (words_is(w, 1, "takes"))
-		statement_duration(st, 2, &s->delay_us);
-	else if (words_is(w, 1, "opens") && words_is(w, 2, "after"))
-		statement_duration(st, 3, &s->open_us);
-	else if (words_is(w, 1, "forgets"))
-		rules_free(s);
-	else if (words_is(w, 1, "unwatched"))
-		s->ignored = true;
-	else if ((udp || tcp) && words_is(w, 2, "is"))
-		server_is(st, s, 3, udp, tcp);
-	else if (words_is(w, 1, "is"))
-		server_is(st, s, 2, true, true);
-	else
-		statement_wrong(st, 1, "not understood of an upstream (see README.md)");
-}
-
 /* ---- what they have got ---- */
 
 struct getting {
@@ -259,7 +226,8 @@ static void getting_count(struct getting *g, uint64_t wanted)
 	}
 }
 
-void got_statement(struct statement *st, struct server *s)
+/* U1 got ... */
+static void server_got(struct statement *st, struct server *s)
 {
 	const struct words *w = &st->words;
 	struct getting      g = { .st = st, .server = s };
@@ -280,4 +248,39 @@ void got_statement(struct statement *st, struct server *s)
 		else
 			sent_forget(list_entry(s->log.next, struct sent, node));
 	}
+}
+
+/* ---- all of them ---- */
+
+void server_statement(struct statement *st, unsigned number)
+{
+	struct server      *s = server_of(&st->play->world, number);
+	const struct words *w = &st->words;
+	bool                also = words_is(w, 1, "also"), udp = words_is(w, 1, "udp"), tcp = words_is(w, 1, "tcp");
+	enum rule_act       act;
+
+	if (words_is(w, 1, "closes") && words_is(w, 2, "its") && words_is(w, 3, "connections"))
+		carrier_close_all(s);
+	else if (w->count > 1 && server_verb(w->at[also ? 2 % w->count : 1], &act))
+		server_rule(st, s, act, also, also ? 3 : 2);
+	else if (words_is(w, 1, "got"))
+		server_got(st, s);
+	else if (words_is(w, 1, "has"))
+		server_has(st, s);
+	else if (words_is(w, 1, "counter"))
+		server_counter(st, s);
+	else if (words_is(w, 1, "takes"))
+		statement_duration(st, 2, &s->delay_us);
+	else if (words_is(w, 1, "opens") && words_is(w, 2, "after"))
+		statement_duration(st, 3, &s->open_us);
+	else if (words_is(w, 1, "forgets"))
+		rules_free(s);
+	else if (words_is(w, 1, "unwatched"))
+		s->ignored = true;
+	else if ((udp || tcp) && words_is(w, 2, "is"))
+		server_is(st, s, 3, udp, tcp);
+	else if (words_is(w, 1, "is"))
+		server_is(st, s, 2, true, true);
+	else
+		statement_wrong(st, 1, "not understood of an upstream (see README.md)");
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define CHAIN_MAX  12
-#define FORGED     0x06060606u		/* an address that is nobody's */
 
 static const char *const truth_zones[] = { "pub.example", "corp.example" };
 

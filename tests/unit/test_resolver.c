@@ -28,6 +28,10 @@ static char                 url[] = "udp://192.0.2.1:53";
 static struct upstream_conf upstream;
 static struct setup_conf    conf;
 
+static struct oracle    heard;		/* the last reply that was sent later */
+static uint8_t          heard_octets[DNS_MESSAGE_MAX];
+static unsigned         sent_later;
+
 static int setup_all(void **state)
 {
 	static const uint8_t    secret[16];
@@ -65,10 +69,6 @@ static struct addr      client;
 static struct draft     draft;
 static uint8_t          room[DNS_MESSAGE_MAX + 1];
 static struct net_reply reply;
-
-static struct oracle    heard;		/* the last reply that was sent later */
-static uint8_t          heard_octets[DNS_MESSAGE_MAX];
-static unsigned         sent_later;
 
 static enum net_verdict ask_from(struct resolver *r, const char *from, const char *name, uint16_t id)
 {
