@@ -272,11 +272,9 @@ static void letter_arrive(struct world_event *e)
 	struct letter *l = list_entry(e, struct letter, event);
 	struct place  *p = l->place;
 
-	if (!p->send)
-		(void)p;			/* too late: nobody listens there */
-	else if (p->stream)
+	if (p->send && p->stream)		/* else it is too late: nobody listens there */
 		letter_to_stream(l, p->stream);
-	else
+	else if (p->send)
 		letter_to_socket(l, p);
 	place_release(p);
 	free(l);
