@@ -107,11 +107,42 @@ static void flight_free(struct flight *f)
 	free(f);
 }
 
+static bool flight_is_chase(const struct waiter *w, const void *arg)
+{
+	(void)arg;
+	return w->done == flight_on_chased;
+}
+
+/* An answer whose octets are its own: a join writes over the work area that answers are borrowed from.
+ * Gives what is to be freed, or NULL. */
+static void *flight_copy_answer(const struct dns_answer *a, struct dns_answer *out)
+{
+	size_t    offsets = a->ttl_at ? a->ttl_count * sizeof *a->ttl_at : 0;
+	uint16_t *copy = malloc(offsets + a->body_len + 1u);
+
+	if (!copy)
+		return NULL;
+	*out = *a;
+	if (offsets)
+		out->ttl_at = memcpy(copy, a->ttl_at, offsets);
+	out->body = memcpy((uint8_t *)copy + offsets, a->body, a->body_len);
+	return copy;
+}
+
 /* Tells everybody.  The flight leaves the table first: a waiter may ask anew at once. */
 static void flight_finish(struct flight *f, const struct dns_answer *answer, const struct flight_end *end)
 {
-	struct list  waiters;
-	struct list *n;
+	const struct flight_end no_memory = { .rcode = DNS_SERVFAIL, .ede = DNS_EDE_NONE };
+	struct dns_answer       own;
+	void                   *copy = NULL;
+	struct list             waiters;
+	struct list            *n;
+
+	if (answer && flight_any_waiter(f, flight_is_chase, NULL)) {
+		copy = flight_copy_answer(answer, &own);
+		answer = copy ? &own : NULL;
+		end = copy ? end : &no_memory;
+	}
 
 	flight_stop(f);
 	list_remove(&f->bucket);
@@ -122,6 +153,7 @@ static void flight_finish(struct flight *f, const struct dns_answer *answer, con
 
 		w->done(w, answer, end);
 	}
+	free(copy);
 	flight_free(f);
 }
 
@@ -566,6 +598,10 @@ void flights_free(struct flights *fs)
 {
 	if (!fs)
 		return;
+	/* Whoever chases leaves the other's list first, since either may go before the other. */
+	for (unsigned i = 0; i < FLIGHT_BUCKETS; i++)
+		for (struct list *n = fs->buckets[i].next; n != &fs->buckets[i]; n = n->next)
+			flight_leave(&list_entry(n, struct flight, bucket)->chase);
 	for (unsigned i = 0; i < FLIGHT_BUCKETS; i++) {
 		while (!list_empty(&fs->buckets[i]))
 			flight_free(list_entry(fs->buckets[i].next, struct flight, bucket));

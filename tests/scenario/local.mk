@@ -2,7 +2,7 @@
 # The runner plays all of them in one test, and fails when one is missing from this list.
 
 check_PROGRAMS += tests/scenario/scenario tests/scenario/expectations tests/scenario/storm
-TESTS += tests/scenario/scenario tests/scenario/expectations
+TESTS += tests/scenario/scenario tests/scenario/expectations tests/scenario/storm
 
 tests_scenario_scenario_SOURCES = \
 	tests/scenario/scenario.c $(scenario_sources)
@@ -47,6 +47,7 @@ EXTRA_DIST += \
 	tests/scenario/budget-over-alias-chain.scn \
 	tests/scenario/cache-under-flood.scn \
 	tests/scenario/case-mixing.scn \
+	tests/scenario/chase-and-client-share-a-flight.scn \
 	tests/scenario/client-garbage.scn \
 	tests/scenario/client-long-names.scn \
 	tests/scenario/client-tcp-hangs-up.scn \
@@ -91,12 +92,14 @@ EXTRA_DIST += \
 	tests/scenario/repeat-joins.scn \
 	tests/scenario/resend-schedule.scn \
 	tests/scenario/resolve-timeout-ends-sends.scn \
+	tests/scenario/silent-upstream-says-22.scn \
 	tests/scenario/size-limits.scn \
 	tests/scenario/special-names.scn \
 	tests/scenario/split-alias-crosses.scn \
 	tests/scenario/split-alias-loop.scn \
 	tests/scenario/split-no-poison.scn \
 	tests/scenario/split-routes.scn \
+	tests/scenario/stop-while-chasing.scn \
 	tests/scenario/suspend-ages-entries.scn \
 	tests/scenario/truncated-no-tcp.scn \
 	tests/scenario/truncated-then-tcp.scn \
