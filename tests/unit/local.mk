@@ -77,6 +77,10 @@ unit_tests += tests/unit/test_rdata
 tests_unit_test_rdata_SOURCES = tests/unit/test_rdata.c tests/unit/unit.h
 tests_unit_test_rdata_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_record
+tests_unit_test_record_SOURCES = tests/unit/test_record.c $(unit_message)
+tests_unit_test_record_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_scrub
 tests_unit_test_scrub_SOURCES = tests/unit/test_scrub.c $(unit_message)
 tests_unit_test_scrub_LDADD = $(unit_libs)
@@ -109,6 +113,11 @@ unit_tests += tests/unit/test_special
 tests_unit_test_special_SOURCES = tests/unit/test_special.c $(unit_alloc) $(unit_message)
 tests_unit_test_special_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
 tests_unit_test_special_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_suffixes
+tests_unit_test_suffixes_SOURCES = tests/unit/test_suffixes.c $(unit_alloc) tests/unit/unit.h
+tests_unit_test_suffixes_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_suffixes_LDADD = $(unit_libs)
 
 # upstream/ and resolve/
 unit_tests += tests/unit/test_exchange
