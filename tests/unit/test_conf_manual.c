@@ -54,8 +54,10 @@ static char *paragraph(const char *name)
 
 	snprintf(head, sizeof head, "\n.It Ic %s : ", name);
 	start = strstr(manual, head);
-	if (!start)
+	if (!start) {
 		fail_msg("larder.yaml(5) lacks \"%s\"", name);
+		return NULL;
+	}
 	end = strstr(start + 1, "\n.It Ic ");
 	list_end = strstr(start + 1, "\n.El");
 	if (!end || (list_end && list_end < end))
