@@ -18,6 +18,8 @@
 #include "../unit/judge.h"
 #include "fuzz.h"
 
+#include <errno.h>
+
 enum how {
 	HOW_DNSSEC = 1,
 	HOW_STREAM = 2,
@@ -173,6 +175,23 @@ static void fuzz_cache(const struct dns_scrub_query *q, const struct dns_answer 
 	fuzz_holds(cache_find(world->cache, &key, 5000 + 1000ull * a->ttl_s, out, sizeof out, &found) == CACHE_MISS);
 }
 
+/* Cut to what a client can take: whole, without extras, or not at all; and never beyond the room. */
+static void fuzz_fit(const struct dns_answer *a, size_t room)
+{
+	uint8_t              *out = malloc(room);
+	struct dns_reply_head head = { 0 };
+	enum dns_answer_fit   fit;
+	size_t                len;
+
+	fuzz_holds(out);
+	fit = dns_answer_write(a, 7, out, room, &head, &len);
+	fuzz_holds(fit == (room >= a->body_len ? DNS_FIT_WHOLE : room >= a->required_len ? DNS_FIT_NO_EXTRAS : DNS_FIT_NOT));
+	fuzz_holds(len == (fit == DNS_FIT_WHOLE ? a->body_len : fit == DNS_FIT_NOT ? 0 : a->required_len));
+	fuzz_holds(head.arcount == (fit == DNS_FIT_WHOLE ? a->arcount : 0));
+	fuzz_holds(head.ancount == (fit == DNS_FIT_NOT ? 0 : a->ancount));
+	free(out);
+}
+
 /* Keeps a copy: what an exchange hands out is gone when its event is over. */
 static void fuzz_keep(const struct dns_answer *a)
 {
@@ -196,6 +215,9 @@ static void fuzz_on_event(struct exchange *x, enum exchange_event event, const s
 	if (event == EXCHANGE_ANSWER) {
 		fuzz_judge(q, DNS_SCRUB_ANSWER, answer, NULL);
 		fuzz_cache(q, answer);
+		for (size_t room = 1; room < 512; room *= 3)
+			fuzz_fit(answer, room);
+		fuzz_fit(answer, answer->required_len + 1u);
 	} else if (event == EXCHANGE_ALIAS_OUT) {
 		fuzz_judge(q, DNS_SCRUB_ALIAS_OUT, answer, target);
 		fuzz_keep(answer);
@@ -305,6 +327,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			s->on->message(s, b + 1, second);
 		for (unsigned i = 0; i < 25 && !world->over; i++)
 			s->on->mismatch(s);
+		if (!world->over) {
+			s->transport = NULL;
+			s->on->lost(s, -ECONNRESET);
+		}
 		exchange_end(&world->exchange);
 	}
 	free(a);

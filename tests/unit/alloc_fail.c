@@ -9,7 +9,7 @@
 #define ROUNDS_MAX 10000
 
 static unsigned countdown;	/* 0: nothing fails */
-static bool     failed;
+static bool     failed, paused;
 static long     live;
 
 void *__real_malloc(size_t size);
@@ -31,7 +31,7 @@ int   __wrap_munmap(void *at, size_t len);
 
 static bool fail_now(void)
 {
-	if (!countdown || --countdown)
+	if (paused || !countdown || --countdown)
 		return false;
 	failed = true;
 	errno = ENOMEM;
@@ -98,6 +98,11 @@ void alloc_fail_at(unsigned n)
 {
 	countdown = n;
 	failed = false;
+}
+
+void alloc_fail_pause(bool pause)
+{
+	paused = pause;
 }
 
 bool alloc_failed(void)

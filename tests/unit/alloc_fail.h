@@ -19,6 +19,8 @@
 
 /* From now on the n-th allocation fails, once; 0: none does. */
 void alloc_fail_at(unsigned n);
+/* In between, allocations are the test's own: they neither count nor fail. */
+void alloc_fail_pause(bool pause);
 /* Whether it has failed since. */
 bool alloc_failed(void);
 /* Blocks and maps of our own objects that have not been given back. */

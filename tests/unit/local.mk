@@ -124,6 +124,11 @@ unit_tests += tests/unit/test_exchange
 tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c tests/unit/exchange_rig.h $(unit_message)
 tests_unit_test_exchange_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_flight
+tests_unit_test_flight_SOURCES = tests/unit/test_flight.c $(unit_alloc) $(unit_message)
+tests_unit_test_flight_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_flight_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_resolver
 tests_unit_test_resolver_SOURCES = tests/unit/test_resolver.c tests/unit/exchange_rig.h \
 	$(unit_alloc) $(unit_message)

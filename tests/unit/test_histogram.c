@@ -103,6 +103,25 @@ static void test_quantiles(void **state)
 	}
 }
 
+/* Few samples: the rank is rounded up, as everybody counts it. */
+static void test_few(void **state)
+{
+	struct histogram      h = { 0 };
+	struct histogram_view v = { 0 };
+
+	(void)state;
+	histogram_add(&h, 100, 1);
+	histogram_add(&h, 10000, 1);
+	histogram_add(&h, 1000000, 1);
+	histogram_read(&h, &v);
+	assert_in_range(histogram_quantile_us(&v, 0.001), 88, 112);
+	assert_in_range(histogram_quantile_us(&v, 0.33), 88, 112);
+	assert_in_range(histogram_quantile_us(&v, 0.34), 8800, 11200);
+	assert_in_range(histogram_quantile_us(&v, 0.66), 8800, 11200);
+	assert_in_range(histogram_quantile_us(&v, 0.67), 880000, 1120000);
+	assert_in_range(histogram_quantile_us(&v, 1.0), 880000, 1120000);
+}
+
 /* What takes longer than can be told apart is still counted, and told as the longest. */
 static void test_beyond(void **state)
 {
@@ -122,6 +141,7 @@ int main(void)
 		cmocka_unit_test(test_buckets),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_quantiles),
+		cmocka_unit_test(test_few),
 		cmocka_unit_test(test_beyond),
 	};
 

@@ -72,7 +72,8 @@ static struct net_reply reply;
 
 static enum net_verdict ask_from(struct resolver *r, const char *from, const char *name, uint16_t id)
 {
-	struct net_message m = { .from = &client, .proto = NET_UDP, .boot_ms = rig.boot_ms, .mono_us = rig.mono_us };
+	struct net_message m = { .from = &client, .proto = NET_UDP, .boot_ms = rig.boot_ms, .mono_us = rig.mono_us,
+	                         .index = NET_ALONE };
 
 	assert_int_equal(addr_parse(from, 4000, &client), 0);
 	draft_begin(&draft, id, DNS_RD);

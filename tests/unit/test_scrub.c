@@ -646,6 +646,15 @@ static void test_alias_out(void **state)
 	assert_int_equal(target.len, 13);
 	assert_memory_equal(target.octets, "\1C\tElsewhere", 13);
 	assert_int_equal(calls, 2);
+	say("a.example.", DNS_A, DNS_NOERROR);			/* a chain whose end was not told has to be asked for, too */
+	draft_to(&draft, DRAFT_ANSWER, "a.example.", DNS_CNAME, 60, "b.example.");
+	assert_int_equal(hear(), DNS_SCRUB_ALIAS_OUT);
+	assert_int_equal(target.len, 11);
+	assert_memory_equal(target.octets, "\1b\7example", 11);
+	say("a.example.", DNS_A, DNS_NOERROR);			/* with a denial, or asked for itself, it is whole */
+	draft_to(&draft, DRAFT_ANSWER, "a.example.", DNS_CNAME, 60, "b.example.");
+	draft_soa(&draft, DRAFT_AUTHORITY, "example.", 60, 60);
+	expect_answer(DNS_ANSWER_NODATA, 0, 1, 1, 0, 60);
 	say("example.", DNS_MX, DNS_NOERROR);			/* addresses of another route's names do not pass */
 	q.in_route = in_example;
 	q.arg = &calls;
@@ -1306,8 +1315,10 @@ static double cost_ms(void)
 	return 1e3 * (double)best / CLOCKS_PER_SEC;
 }
 
-/* A hundred times what an ordinary reply of this size costs, and far from what is quadratic. */
-#define COST_MAX_MS 60
+/* Times what a plain reply of this size costs; what is quadratic in the number of records is thousands. */
+#define COST_MAX_TIMES 150
+
+static double plain_ms;
 
 static void expect_quick(const char *what)
 {
@@ -1317,8 +1328,8 @@ static void expect_quick(const char *what)
 		draft.len = DNS_MESSAGE_MAX;
 	ms = cost_ms();
 	print_message("%s: %.2f ms\n", what, ms);
-	if (ms > COST_MAX_MS)
-		fail_msg("%s: %.1f ms", what, ms);
+	if (ms > plain_ms * COST_MAX_TIMES)
+		fail_msg("%s: %.1f ms, a plain reply %.2f ms", what, ms, plain_ms);
 }
 
 /* NAME-05: replies of 64 KiB that are as costly as can be. */
@@ -1333,6 +1344,8 @@ static void test_worst_is_quick(void **state)
 		draft_octets(&draft, "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\1\2", 14);
 		draft_u16(&draft, (uint16_t)n);
 	}
+	plain_ms = cost_ms();
+	plain_ms = plain_ms > 0.1 ? plain_ms : 0.1;
 	expect_quick("many records");
 
 	say("q.", DNS_A, DNS_NOERROR);			/* 16 addresses, then one of them 4000 times */
