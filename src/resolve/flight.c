@@ -277,16 +277,25 @@ static bool flight_streams_to(const struct flight *f, const struct way *w)
 /* By which transport this upstream is to be asked next; -1: by none. */
 static int flight_next_kind(const struct flight *f, const struct way *w)
 {
-	bool udp = w->channel->upstream->conf.proto == UPSTREAM_UDP && !w->by_stream &&
-	           !w->dead[TRANSPORT_UDP] && w->sends[TRANSPORT_UDP] < SENDS_A_WAY;
-	bool tcp = !w->dead[TRANSPORT_TCP] && w->sends[TRANSPORT_TCP] < SENDS_A_WAY &&
-	           !flight_streams_to(f, w);
+	enum transport_kind stream = upstream_stream(w->channel->upstream);
+	bool by_udp = w->channel->upstream->conf.proto == UPSTREAM_UDP && !w->by_stream &&
+	              !w->dead[TRANSPORT_UDP] && w->sends[TRANSPORT_UDP] < SENDS_A_WAY;
+	bool by_stream = !w->dead[stream] && w->sends[stream] < SENDS_A_WAY && !flight_streams_to(f, w);
 
 	if (w->out || w->resting || (w->dead[TRANSPORT_UDP] && !w->by_stream))
 		return -1;
-	if (udp && (w->sends[TRANSPORT_UDP] < UDP_BEFORE_TCP || !tcp))
+	if (by_udp && (w->sends[TRANSPORT_UDP] < UDP_BEFORE_TCP || !by_stream))
 		return TRANSPORT_UDP;
-	return tcp ? TRANSPORT_TCP : -1;
+	return by_stream ? (int)stream : -1;
+}
+
+static unsigned way_sends(const struct way *w)
+{
+	unsigned n = 0;
+
+	for (unsigned kind = 0; kind < TRANSPORT_KINDS; kind++)
+		n += w->sends[kind];
+	return n;
 }
 
 /* The upstream tried least, in the order of the route; NULL: none is left. */
@@ -297,7 +306,7 @@ static struct way *flight_choose(struct flight *f)
 
 	for (size_t i = 0; i < f->way_count; i++) {
 		struct way *w = &f->ways[i];
-		unsigned    sends = w->sends[TRANSPORT_UDP] + w->sends[TRANSPORT_TCP];
+		unsigned    sends = way_sends(w);
 
 		if (flight_next_kind(f, w) >= 0 && (!best || sends < fewest)) {
 			best = w;

@@ -34,6 +34,13 @@ struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_
 struct upstream *upstream_ref(struct upstream *u);
 void             upstream_unref(struct upstream *u);	/* NULL is fine */
 
+/* The stream that it is asked over: all the time, or when UDP will not do. */
+static inline enum transport_kind upstream_stream(const struct upstream *u)
+{
+	(void)u;
+	return TRANSPORT_TCP;
+}
+
 /* What a worker lends to everything it does upstream; outlives all channels. */
 struct upstream_env {
 	const struct clock           *clock;
