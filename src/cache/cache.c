@@ -152,6 +152,30 @@ static struct entry *cache_get_answer(const struct cache *c, const struct shard 
 	return e ? e : cache_get_fresh(c, s, &nxdomain, now);
 }
 
+/* Of what is past its TTL, the one that was learned last. */
+static struct entry *cache_get_stale(const struct cache *c, const struct shard *s,
+                                     const struct cache_key *key, uint32_t now)
+{
+	struct cache_key nxdomain = cache_nxdomain_key(key);
+	struct entry    *e = cache_get(c, s, key), *n = cache_get(c, s, &nxdomain);
+
+	if (!atomic_load_explicit(&s->stale_s, memory_order_relaxed))
+		return NULL;
+	if (e && !shard_is_useful(s, e, now))
+		e = NULL;
+	if (n && !shard_is_useful(s, n, now))
+		n = NULL;
+	return !n || (e && now - e->stored < now - n->stored) ? e : n;
+}
+
+static struct entry *cache_get_useful(const struct cache *c, const struct shard *s,
+                                      const struct cache_key *key, uint32_t now)
+{
+	struct entry *e = cache_get_answer(c, s, key, now);
+
+	return e ? e : cache_get_stale(c, s, key, now);
+}
+
 static void cache_forget(const struct cache *c, struct shard *s, const struct cache_key *key)
 {
 	struct entry *e = cache_get(c, s, key);
@@ -160,28 +184,124 @@ static void cache_forget(const struct cache *c, struct shard *s, const struct ca
 		shard_remove(s, e);
 }
 
+/* What there is to say of an entry, whether or not it is copied. */
+static void cache_describe(const struct entry *e, uint32_t now, struct cache_found *found)
+{
+	found->kind = e->kind;
+	found->claim = e->kind == DNS_ANSWER_FAILURE ? CACHE_UNCLAIMED :
+	               atomic_load_explicit(&e->claim, memory_order_relaxed);
+	found->failed = false;
+	found->epoch = e->kind == DNS_ANSWER_FAILURE ? e->epoch : 0;
+	found->ttl_s = e->ttl_s;
+	found->left_ms = ((int64_t)e->ttl_s * 16 - (int64_t)(now - e->stored)) * 1000 / 16;
+}
+
+/* Copies it, TTLs lowered by its age, and counts the hit. */
+static void cache_copy(struct entry *e, uint32_t age_s, uint8_t *out, size_t room, struct cache_found *found,
+                       struct dns_answer *a)
+{
+	shard_answer(e, a);
+	found->head = (struct dns_reply_head){ .rcode = a->rcode, .ede = DNS_EDE_NONE };
+	found->fit = dns_answer_write(a, age_s, out, room, &found->head, &found->len);
+	found->hits = shard_touch(e);
+}
+
 enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint8_t *out,
                              size_t room, struct cache_found *found)
 {
 	struct shard     *s = cache_shard(c, key->name_hash);
 	uint32_t          now = shard_time(now_ms);
 	struct cache_key  failure = cache_failure_key(key);
+	struct entry     *e, *failed;
+	struct dns_answer a;
+	enum cache_result result = CACHE_FRESH;
+
+	pthread_rwlock_rdlock(&s->lock);
+	e = cache_get_answer(c, s, key, now);
+	if (!e) {
+		failed = cache_get_fresh(c, s, &failure, now);
+		e = cache_get_stale(c, s, key, now);
+		result = e ? CACHE_STALE : failed ? CACHE_FRESH : CACHE_MISS;
+		e = e ? e : failed;
+	}
+	if (e)
+		cache_describe(e, now, found);
+	if (result == CACHE_STALE && failed) {
+		found->failed = true;
+		found->epoch = failed->epoch;
+	}
+	if (result == CACHE_FRESH)
+		cache_copy(e, (now - e->stored) / 16, out, room, found, &a);
+	pthread_rwlock_unlock(&s->lock);
+	return result;
+}
+
+bool cache_find_stale(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint32_t ttl_s,
+                      uint8_t *out, size_t room, struct cache_found *found)
+{
+	struct shard     *s = cache_shard(c, key->name_hash);
+	uint32_t          now = shard_time(now_ms);
 	struct entry     *e;
 	struct dns_answer a;
 
 	pthread_rwlock_rdlock(&s->lock);
-	e = cache_get_answer(c, s, key, now);
-	if (!e && !(e = cache_get_fresh(c, s, &failure, now))) {
-		pthread_rwlock_unlock(&s->lock);
-		return CACHE_MISS;
+	e = cache_get_useful(c, s, key, now);
+	if (e) {
+		cache_describe(e, now, found);
+		cache_copy(e, 0, out, room, found, &a);
+		dns_answer_set_ttls(&a, ttl_s, out, found->len);
 	}
-	shard_answer(e, &a);
-	found->kind = a.kind;
-	found->head = (struct dns_reply_head){ .rcode = a.rcode, .ede = DNS_EDE_NONE };
-	found->fit = dns_answer_write(&a, (now - e->stored) / 16, out, room, &found->head, &found->len);
-	shard_touch(e);
 	pthread_rwlock_unlock(&s->lock);
-	return CACHE_FRESH;
+	return e;
+}
+
+bool cache_peek(struct cache *c, const struct cache_key *key, uint64_t now_ms, struct cache_found *found)
+{
+	struct shard *s = cache_shard(c, key->name_hash);
+	uint32_t      now = shard_time(now_ms);
+	struct entry *e;
+
+	pthread_rwlock_rdlock(&s->lock);
+	e = cache_get_useful(c, s, key, now);
+	if (e) {
+		cache_describe(e, now, found);
+		found->hits = atomic_load_explicit(&e->hits, memory_order_relaxed);
+	}
+	pthread_rwlock_unlock(&s->lock);
+	return e;
+}
+
+bool cache_claim(struct cache *c, const struct cache_key *key, uint64_t now_ms)
+{
+	struct shard *s = cache_shard(c, key->name_hash);
+	struct entry *e;
+	uint8_t       free = CACHE_UNCLAIMED;
+	bool          taken;
+
+	pthread_rwlock_rdlock(&s->lock);
+	e = cache_get_useful(c, s, key, shard_time(now_ms));
+	taken = e && atomic_compare_exchange_strong(&e->claim, &free, CACHE_CLAIMED);
+	pthread_rwlock_unlock(&s->lock);
+	return taken;
+}
+
+void cache_end_claim(struct cache *c, const struct cache_key *key, enum cache_claim how, uint64_t now_ms)
+{
+	struct shard *s = cache_shard(c, key->name_hash);
+	struct entry *e;
+	uint8_t       ours = CACHE_CLAIMED;
+
+	pthread_rwlock_rdlock(&s->lock);
+	e = cache_get_useful(c, s, key, shard_time(now_ms));
+	if (e)
+		atomic_compare_exchange_strong(&e->claim, &ours, (uint8_t)how);
+	pthread_rwlock_unlock(&s->lock);
+}
+
+void cache_set_stale(struct cache *c, uint32_t stale_s)
+{
+	for (unsigned i = 0; i < c->shard_count; i++)
+		atomic_store_explicit(&c->shards[i].stale_s, stale_s, memory_order_relaxed);
 }
 
 int cache_put(struct cache *c, const struct cache_key *key, const struct dns_answer *a, uint64_t now_ms)
@@ -196,8 +316,8 @@ int cache_put(struct cache *c, const struct cache_key *key, const struct dns_ans
 		at = nxdomain;
 	pthread_rwlock_wrlock(&s->lock);
 	e = shard_store(s, &at, cache_tag(c, &at), a, shard_time(now_ms));
-	if (a->kind != DNS_ANSWER_NXDOMAIN)	/* the name exists after all */
-		cache_forget(c, s, &nxdomain);
+	/* The name exists after all, or no longer. */
+	cache_forget(c, s, a->kind == DNS_ANSWER_NXDOMAIN ? key : &nxdomain);
 	cache_forget(c, s, &failure);		/* holds begin anew after a success */
 	pthread_rwlock_unlock(&s->lock);
 	return e ? 0 : -ENOSPC;
@@ -218,7 +338,7 @@ static unsigned cache_failures(const struct entry *e, uint32_t max_s, uint32_t n
 	return e && (now - e->stored) / 16 <= memory_s ? e->failures : 0;
 }
 
-int cache_put_failure(struct cache *c, const struct cache_key *key, uint32_t first_s, uint32_t max_s,
+int cache_put_failure(struct cache *c, const struct cache_key *key, const struct cache_hold *hold,
                       uint64_t now_ms)
 {
 	struct dns_answer a = { .kind = DNS_ANSWER_FAILURE, .rcode = DNS_SERVFAIL };
@@ -231,12 +351,15 @@ int cache_put_failure(struct cache *c, const struct cache_key *key, uint32_t fir
 
 	pthread_rwlock_wrlock(&s->lock);
 	if (!cache_get_answer(c, s, key, now)) {
-		failures = cache_failures(cache_get(c, s, &at), max_s, now);
-		a.ttl_s = cache_hold_s(first_s, max_s, failures);
+		failures = cache_failures(cache_get(c, s, &at), hold->max_s, now);
+		a.ttl_s = cache_get_stale(c, s, key, now) ? hold->recheck_s :
+		          cache_hold_s(hold->first_s, hold->max_s, failures);
 		e = shard_store(s, &at, cache_tag(c, &at), &a, now);
 		err = e ? 0 : -ENOSPC;
-		if (e)
+		if (e) {
 			e->failures = (uint8_t)(failures < UINT8_MAX ? failures + 1 : failures);
+			e->epoch = hold->epoch;
+		}
 	}
 	pthread_rwlock_unlock(&s->lock);
 	return err;

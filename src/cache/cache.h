@@ -3,7 +3,8 @@
  * The key is (qname, qtype, DO, CD, route); class is always IN.  An NXDOMAIN
  * lies under qtype 0 and answers every type of its name (RFC 2308 s. 5).  A held
  * failure lies beside the answers, under a key without DO, and answers where
- * nothing fresh is known (RFC 9520 s. 3.2).
+ * nothing of use is known (RFC 9520 s. 3.2).  An answer stays of use for a while
+ * past its TTL (RFC 8767); whether it is used then is for the caller to decide.
  *
  * Any thread may call anything.  What is found is copied out under a lock that
  * readers share; nothing borrowed leaves this folder.
@@ -44,19 +45,47 @@ uint64_t cache_hash_name(const struct cache *c, const uint8_t *qname, size_t len
 /* The same for a whole key. */
 uint64_t cache_hash_key(const struct cache *c, const struct cache_key *key);
 
-enum cache_result { CACHE_MISS, CACHE_FRESH };
+enum cache_result {
+	CACHE_MISS,
+	CACHE_FRESH,		/* copied */
+	CACHE_STALE,		/* known, but past its TTL: nothing was copied */
+};
+
+/* Who sees to it that an answer is refreshed. */
+enum cache_claim {
+	CACHE_UNCLAIMED,
+	CACHE_CLAIMED,		/* somebody will, or is about to: nobody else need */
+	CACHE_GIVEN_UP,		/* it failed, and is not tried again before the TTL ends */
+};
 
 struct cache_found {
 	struct dns_reply_head head;	/* rcode and counts of what was copied */
 	enum dns_answer_fit   fit;
 	size_t                len;	/* octets written */
 	uint8_t               kind;	/* enum dns_answer_kind */
+	uint8_t               hits;	/* in this TTL period, this one included; stays at 255 */
+	uint8_t               claim;	/* enum cache_claim */
+	bool                  failed;	/* stale, and the last refresh failed not long ago */
+	uint16_t              epoch;	/* failed, or a failure: the only one in which that counts; 0: always */
+	uint32_t              ttl_s;	/* the whole of it … */
+	int64_t               left_ms;	/* … and what is left; below 0: past */
 };
 
-/* Looks for a fresh answer at now_ms (CLOCK_BOOTTIME) and copies its body, TTLs counted down, into room
+/* Looks for an answer at now_ms (CLOCK_BOOTTIME).  A fresh one's body goes, TTLs counted down, into room
  * octets at out (see dns_answer_write()). */
 enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint8_t *out,
                              size_t room, struct cache_found *found);
+/* Copies an answer that may be stale, all its TTLs being ttl_s.  False: none of use is there. */
+bool cache_find_stale(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint32_t ttl_s,
+                      uint8_t *out, size_t room, struct cache_found *found);
+/* What is known without counting as a hit: kind, hits, claim, ttl_s and left_ms.  False: nothing of use. */
+bool cache_peek(struct cache *c, const struct cache_key *key, uint64_t now_ms, struct cache_found *found);
+/* Takes the refresh of an answer.  False: it is taken, has failed, or there is no answer. */
+bool cache_claim(struct cache *c, const struct cache_key *key, uint64_t now_ms);
+/* What became of it, if the answer is still there: CACHE_UNCLAIMED or CACHE_GIVEN_UP. */
+void cache_end_claim(struct cache *c, const struct cache_key *key, enum cache_claim how, uint64_t now_ms);
+/* How long answers are of use past their TTL; 0 at first. */
+void cache_set_stale(struct cache *c, uint32_t stale_s);
 /* Start fetching what cache_find() will touch, when several keys are known at once: for all of them the shard,
  * then for all the place in its table, then for all the entry, so that each has had time to come. */
 void cache_prefetch_shard(const struct cache *c, const struct cache_key *key);
@@ -66,9 +95,16 @@ void cache_prefetch_entry(const struct cache *c, const struct cache_key *key);
 /* Keeps an answer for a->ttl_s, in place of what was there; 0 s: keeps nothing.  Gives 0, or -ENOSPC
  * when no room could be made, or -EEXIST when a failure met a fresh answer and did not replace it. */
 int cache_put(struct cache *c, const struct cache_key *key, const struct dns_answer *a, uint64_t now_ms);
-/* Holds a failure (RFC 9520 s. 3.2): first_s, doubling with each failure in a row up to max_s.  Never
- * replaces a fresh answer.  Gives what cache_put() gives. */
-int cache_put_failure(struct cache *c, const struct cache_key *key, uint32_t first_s, uint32_t max_s,
+/* How long a failure counts. */
+struct cache_hold {
+	uint32_t first_s, max_s;	/* RFC 9520 s. 3.2: doubling with each failure in a row */
+	uint32_t recheck_s;		/* where stale data is there to be used meanwhile: this */
+	uint16_t epoch;			/* handed back on finding it; 0: none */
+};
+
+/* Holds a failure (RFC 9520 s. 3.2).  Never replaces a fresh answer, nor stale ones, which are found before
+ * it.  Gives what cache_put() gives. */
+int cache_put_failure(struct cache *c, const struct cache_key *key, const struct cache_hold *hold,
                       uint64_t now_ms);
 
 /* Each gives how many entries went.  Names in wire form, lower case. */

@@ -2,6 +2,7 @@
 #ifndef LARDER_CACHE_CONF_H
 #define LARDER_CACHE_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,11 @@ struct cache_times {
 	uint32_t negative_max_s;	/* RFC 2308 s. 5 */
 	uint32_t failure_first_s;	/* RFC 9520 s. 3.2: first hold, doubling … */
 	uint32_t failure_max_s;		/* … up to this */
+	uint32_t stale_s;		/* how long past its TTL an answer may be used; 0: never (RFC 8767 s. 5) */
+	uint32_t stale_ttl_s;		/* TTL in such replies while upstreams fail (RFC 8767 s. 4) */
+	uint32_t stale_wait_ms;		/* how long a client waits for a refresh before; 0: learned */
+	uint32_t recheck_s;		/* how long after a failed refresh stale data is used without asking */
+	bool     prefetch;
 };
 
 #endif

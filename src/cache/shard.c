@@ -48,6 +48,14 @@ bool shard_is_fresh(const struct entry *e, uint32_t now)
 	return shard_age_s(e, now) < e->ttl_s;
 }
 
+bool shard_is_useful(const struct shard *s, const struct entry *e, uint32_t now)
+{
+	uint64_t stale_s = e->kind == DNS_ANSWER_FAILURE ? 0 :
+	                   atomic_load_explicit(&s->stale_s, memory_order_relaxed);
+
+	return shard_age_s(e, now) < e->ttl_s + stale_s;
+}
+
 /* ---- the table ---- */
 
 static uint64_t slot_load(const slot *at)
@@ -247,7 +255,7 @@ static struct entry *shard_victim(struct shard *s, struct sieve *q, uint32_t now
 		if (!q->hand && !(q->hand = q->oldest))
 			return NULL;
 		e = shard_at(s, q->hand);
-		if (!atomic_load_explicit(&e->seen, memory_order_relaxed) || !shard_is_fresh(e, now))
+		if (!atomic_load_explicit(&e->seen, memory_order_relaxed) || !shard_is_useful(s, e, now))
 			return e;
 		atomic_store_explicit(&e->seen, 0, memory_order_relaxed);
 		q->hand = e->newer;
@@ -274,7 +282,7 @@ void shard_remove(struct shard *s, struct entry *e)
 
 static pool_ref shard_evict(struct shard *s, struct entry *e, uint32_t now)
 {
-	if (shard_is_fresh(e, now))
+	if (shard_is_useful(s, e, now))
 		s->evicted++;
 	else
 		s->expired++;
@@ -287,7 +295,7 @@ static struct sieve *shard_queue_to_cut(struct shard *s, enum shard_queue kind, 
 {
 	struct sieve *positive = &s->queue[QUEUE_POSITIVE], *negative = &s->queue[QUEUE_NEGATIVE];
 
-	if (negative->oldest && kind == QUEUE_POSITIVE && !shard_is_fresh(shard_at(s, negative->oldest), now))
+	if (negative->oldest && kind == QUEUE_POSITIVE && !shard_is_useful(s, shard_at(s, negative->oldest), now))
 		return negative;
 	return positive->oldest ? positive : negative;
 }
@@ -347,7 +355,7 @@ void shard_answer(const struct entry *e, struct dns_answer *out)
 		.ttl_s = e->ttl_s,
 		.ancount = e->ancount,
 		.nscount = e->nscount,
-		.arcount = e->arcount,
+		.arcount = e->kind == DNS_ANSWER_FAILURE ? 0 : e->arcount,
 		.ttl_count = e->ttl_count,
 		.ttl_at = ttl_at,
 		.body = (const uint8_t *)(ttl_at + e->ttl_count),
@@ -356,14 +364,15 @@ void shard_answer(const struct entry *e, struct dns_answer *out)
 	};
 }
 
-void shard_touch(struct entry *e)
+uint8_t shard_touch(struct entry *e)
 {
 	uint8_t hits = atomic_load_explicit(&e->hits, memory_order_relaxed);
 
 	if (!atomic_load_explicit(&e->seen, memory_order_relaxed))
 		atomic_store_explicit(&e->seen, 1, memory_order_relaxed);
 	if (hits < UINT8_MAX)
-		atomic_store_explicit(&e->hits, hits + 1, memory_order_relaxed);
+		atomic_store_explicit(&e->hits, ++hits, memory_order_relaxed);
+	return hits;
 }
 
 struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t tag,
@@ -400,7 +409,7 @@ struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t
 	e->rcode = a->rcode;
 	atomic_init(&e->seen, 0);
 	atomic_init(&e->hits, 0);
-	e->failures = 0;
+	atomic_init(&e->claim, CACHE_UNCLAIMED);
 	e->crosses_route = a->crosses_route;
 	memcpy(e->octets, key->qname, key->qname_len);
 	if (a->ttl_count)

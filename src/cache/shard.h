@@ -21,7 +21,11 @@ struct entry {
 	uint32_t        stored;		/* sixteenths of a second of CLOCK_BOOTTIME */
 	uint32_t        ttl_s;
 	uint16_t        qtype;
-	uint16_t        ancount, nscount, arcount;
+	uint16_t        ancount, nscount;
+	union {
+		uint16_t arcount;
+		uint16_t epoch;		/* of a failure: it counts in this one only; 0: in all */
+	};
 	uint16_t        ttl_count;
 	uint16_t        body_len, required_len;
 	uint8_t         qname_len;
@@ -29,7 +33,10 @@ struct entry {
 	uint8_t         kind, rcode;
 	_Atomic uint8_t seen;		/* SIEVE: asked for since the hand came by */
 	_Atomic uint8_t hits;		/* in this TTL period; stays at 255 */
-	uint8_t         failures;	/* in a row */
+	union {
+		uint8_t         failures;	/* of a failure: in a row */
+		_Atomic uint8_t claim;		/* of an answer: enum cache_claim */
+	};
 	uint8_t         crosses_route;
 	uint8_t         octets[];	/* qname, padding to 2, ttl_at[], body */
 };
@@ -57,6 +64,7 @@ struct shard {
 	struct sieve     queue[QUEUES];
 	size_t           budget;	/* octets for pool and slots together */
 	uint64_t         evicted, expired;
+	_Atomic uint32_t stale_s;	/* how long answers are of use past their TTL */
 } __attribute__((aligned(64)));
 
 int  shard_init(struct shard *s, size_t budget);	/* 0 or -ENOMEM */
@@ -64,9 +72,10 @@ void shard_done(struct shard *s);
 
 uint32_t      shard_time(uint64_t now_ms);		/* as in entry.stored */
 bool          shard_is_fresh(const struct entry *e, uint32_t now);
+bool          shard_is_useful(const struct shard *s, const struct entry *e, uint32_t now);	/* fresh or stale */
 struct entry *shard_find(const struct shard *s, const struct cache_key *key, uint32_t tag);
 void          shard_answer(const struct entry *e, struct dns_answer *out);	/* borrows from e */
-void          shard_touch(struct entry *e);
+uint8_t       shard_touch(struct entry *e);		/* gives its hits in this TTL period */
 /* Without the lock, and only hints: the shard itself, the place in the table, the entry that it names. */
 void          shard_prefetch(const struct shard *s);
 void          shard_prefetch_slot(const struct shard *s, uint32_t tag);

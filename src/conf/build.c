@@ -391,6 +391,7 @@ static void build_routes(struct build *b, enum conf_resolv_use resolv)
 	if (!policy->routes || !b->c->upstreams || !b->named)
 		return;
 	build_root(b, resolv);
+	policy->routes[0].choice = b->c->choice;
 	build_names(b);
 	for (size_t i = 0; i < g->entry_count; i++) {
 		struct route_conf *r = &policy->routes[policy->route_count];
@@ -402,8 +403,42 @@ static void build_routes(struct build *b, enum conf_resolv_use resolv)
 		r->suffix_len = name.len;
 		dns_name_lower(r->suffix, r->suffix_len);
 		build_route_upstreams(b, r, &conf_options[index], &g->entries[i]);
+		r->choice = b->c->choice;
 		r->id = build_route_id(b->c, r);
 		policy->route_count++;
+	}
+}
+
+static struct route_conf *build_find_route(struct build *b, const struct conf_text *suffix)
+{
+	struct policy_conf *policy = &b->c->policy;
+	struct dns_name     name;
+
+	if (dns_name_from_text(suffix->text, &name) < 0)
+		return NULL;
+	for (size_t i = 1; i < policy->route_count; i++)
+		if (dns_name_equal(policy->routes[i].suffix, policy->routes[i].suffix_len, name.octets, name.len))
+			return &policy->routes[i];
+	return NULL;
+}
+
+static void build_route_policies(struct build *b)
+{
+	size_t                   index = conf_option_index("route-policy");
+	const struct conf_group *g = &b->settings->groups[index];
+
+	for (size_t i = 0; i < g->entry_count && b->c->policy.routes; i++) {
+		const struct conf_setting *s = &g->entries[i];
+		struct route_conf         *r = build_find_route(b, &s->key);
+		union conf_value           v;
+
+		if (s->bad || !s->count)
+			continue;
+		build_value(&conf_options[index], &s->texts[0], &v);
+		if (r)
+			r->choice = (enum upstream_policy)v.number;
+		else
+			BUILD_MISTAKE(b, &s->key.at, "\"routes\" has no \"%s\"", s->key.text);
 	}
 }
 
@@ -427,6 +462,8 @@ struct conf *conf_build(const struct conf_settings *settings, struct conf_report
 	                  c->cache_times.ttl_max_s);
 	build_check_order(&b, "cache.failure-ttl", "cache.failure-ttl-max",
 	                  c->cache_times.failure_first_s, c->cache_times.failure_max_s);
+	build_check_order(&b, "cache.stale-wait", "query-timeout", c->cache_times.stale_wait_ms,
+	                  c->times.query_timeout_ms);
 	build_listen(&b);
 	build_allow(&b);
 	named_count = build_group(&b, "upstreams")->entry_count;
@@ -434,6 +471,7 @@ struct conf *conf_build(const struct conf_settings *settings, struct conf_report
 	for (size_t i = 0; i < named_count && b.named; i++)
 		b.named[i] = BUILD_UNSEEN;
 	build_routes(&b, resolv);
+	build_route_policies(&b);
 	free(b.named);
 	if (!report->failed && !report->no_memory)
 		return c;

@@ -78,6 +78,14 @@ static void parse_value(struct parser *p, const struct conf_option *o, struct co
 	}
 }
 
+static void parse_single(struct parser *p, const struct conf_option *o, const char *what,
+                         struct conf_setting *s)
+{
+	s->bad = !parse_expect(p, what, YAML_SCALAR_EVENT, &s->key);
+	if (!s->bad)
+		parse_value(p, o, s);
+}
+
 static void parse_list(struct parser *p, const struct conf_option *o, const char *what,
                        struct conf_setting *s)
 {
@@ -119,7 +127,7 @@ static bool parse_same_key(const struct conf_option *o, const char *a, const cha
 {
 	struct dns_name na, nb;
 
-	if (o->type != CONF_ROUTES)
+	if (!conf_type_is_by_suffix(o->type))
 		return !strcmp(a, b);
 	return dns_name_from_text(a, &na) == 0 && dns_name_from_text(b, &nb) == 0 &&
 	       dns_name_equal(na.octets, na.len, nb.octets, nb.len);
@@ -138,12 +146,12 @@ static bool parse_check_key(struct parser *p, const struct conf_option *o,
 			      "\"%s\" cannot name an upstream: a letter, then letters, digits, - "
 			      "and _, at most 63",
 			      clip);
-	else if (o->type == CONF_ROUTES &&
+	else if (conf_type_is_by_suffix(o->type) &&
 	         (strlen(key->text) != key->len || dns_name_from_text(key->text, &name) < 0))
 		PARSE_MISTAKE(p, &key->at, "\"%s\" is not a domain name", clip);
-	else if (o->type == CONF_ROUTES && name.len == 1)
-		PARSE_MISTAKE(p, &key->at, "\"%s\" is every name, which is what \"forward\" is for",
-			      clip);
+	else if (conf_type_is_by_suffix(o->type) && name.len == 1)
+		PARSE_MISTAKE(p, &key->at, "\"%s\" is every name, which is what \"%s\" is for", clip,
+			      o->type == CONF_ROUTES ? "forward" : "policy");
 	else
 		return true;
 	return false;
@@ -243,8 +251,10 @@ static void parse_entries(struct parser *p, const struct conf_option *o, struct 
 			conf_events_skip(&p->e);
 		else if (o->type == CONF_UPSTREAMS)
 			parse_upstream(p, s);
-		else
+		else if (o->type == CONF_ROUTES)
 			parse_list(p, o, s->key.text, s);
+		else
+			parse_single(p, o, s->key.text, s);
 		free(key.text);
 	}
 }
@@ -325,9 +335,7 @@ static void parse_option(struct parser *p, const struct conf_option *o, struct c
 		if (!p->entry->bad)
 			parse_value(p, o, p->entry);
 	} else {
-		s->bad = !parse_expect(p, o->name, YAML_SCALAR_EVENT, &s->key);
-		if (!s->bad)
-			parse_value(p, o, s);
+		parse_single(p, o, o->name, s);
 	}
 }
 

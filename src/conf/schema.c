@@ -25,7 +25,8 @@
 #define SCHEMA_NAME      "[A-Za-z][A-Za-z0-9_-]{0,62}"
 #define SCHEMA_REFERENCE "^(" SCHEMA_NAME "|" SCHEMA_URL ")$"
 #define SCHEMA_TIME      "^[0-9]+(ms|s|m|h|d)$"
-#define SCHEMA_TIME_ZERO "^0+(ms|s|m|h|d)$"
+#define SCHEMA_TIME_OR_ZERO "^(0|[0-9]+(ms|s|m|h|d))$"
+#define SCHEMA_TIME_OR_AUTO "^(auto|[0-9]+(ms|s|m|h|d))$"
 #define SCHEMA_OCTETS    "^[0-9]+[BKMG]$"
 
 /* Takes value.  The first failure sticks. */
@@ -103,12 +104,27 @@ static json_t *schema_bool(struct schema *s, const struct conf_option *o)
 	return b;
 }
 
-static json_t *schema_level(struct schema *s)
+/* 0 is a time whatever its unit, also as a number. */
+static json_t *schema_time(struct schema *s, const struct conf_option *o)
+{
+	json_t *t;
+
+	if (o->min > 0)
+		return schema_of_type(s, "string", conf_option_takes_auto(o) ? SCHEMA_TIME_OR_AUTO : SCHEMA_TIME);
+	t = json_object();
+	schema_set(s, t, "type", json_pack("[s, s]", "string", "integer"));
+	schema_set(s, t, "pattern", json_string(SCHEMA_TIME_OR_ZERO));
+	schema_set(s, t, "minimum", json_integer(0));
+	schema_set(s, t, "maximum", json_integer(0));
+	return t;
+}
+
+static json_t *schema_words(struct schema *s, const char *const *words)
 {
 	json_t *l = json_object(), *names = json_array();
 
-	for (size_t i = 0; log_level_names[i]; i++)
-		s->failed |= json_array_append_new(names, json_string(log_level_names[i])) < 0;
+	for (size_t i = 0; words[i]; i++)
+		s->failed |= json_array_append_new(names, json_string(words[i])) < 0;
 	schema_set(s, l, "enum", names);
 	return l;
 }
@@ -125,12 +141,13 @@ static json_t *schema_upstreams(struct schema *s, const struct conf_option *o)
 	return u;
 }
 
-static json_t *schema_routes(struct schema *s, const struct conf_option *o)
+/* Mappings from suffixes to values. */
+static json_t *schema_by_suffix(struct schema *s, const struct conf_option *o, json_t *value)
 {
 	json_t *r = schema_mapping(s);
 
 	schema_set(s, r, "propertyNames", json_pack("{s: s}", "pattern", "^[^.]"));
-	schema_set(s, r, "additionalProperties", schema_list(s, SCHEMA_REFERENCE, CONF_LIST_MAX));
+	schema_set(s, r, "additionalProperties", value);
 	schema_set(s, r, "maxProperties", json_integer(o->max));
 	return r;
 }
@@ -147,13 +164,14 @@ static json_t *schema_value(struct schema *s, const struct conf_option *o)
 		return schema_number(s, o);
 	case CONF_MS:
 	case CONF_SECONDS:
-		return schema_of_type(s, "string", o->size ? SCHEMA_TIME : SCHEMA_TIME_ZERO);
+		return schema_time(s, o);
 	case CONF_OCTETS:
 		return schema_of_type(s, "string", SCHEMA_OCTETS);
 	case CONF_BOOL:
 		return schema_bool(s, o);
 	case CONF_LEVEL:
-		return schema_level(s);
+	case CONF_POLICY:
+		return schema_words(s, conf_type_words(o->type));
 	case CONF_TEXT:
 	case CONF_PATH:
 		return schema_text(s, o);
@@ -170,7 +188,9 @@ static json_t *schema_value(struct schema *s, const struct conf_option *o)
 	case CONF_UPSTREAMS:
 		return schema_upstreams(s, o);
 	case CONF_ROUTES:
-		return schema_routes(s, o);
+		return schema_by_suffix(s, o, schema_list(s, SCHEMA_REFERENCE, CONF_LIST_MAX));
+	case CONF_POLICIES:
+		return schema_by_suffix(s, o, schema_words(s, conf_type_words(o->type)));
 	}
 	return NULL;
 }

@@ -35,8 +35,10 @@ const struct conf_option conf_options[] = {
 	  "A client has its answer, or SERVFAIL, by then." },
 	{ "resolve-timeout", CONF_MS, 500, 60 * SECOND, "10s", FIELD(times.resolve_timeout_ms),
 	  "All work for one question ends by then; not below query-timeout." },
-	{ "resend-after", CONF_MS, 10, 1 * SECOND, "300ms", FIELD(times.resend_after_ms),
-	  "A question is sent again after this time, then after 3 and 7 times as long." },
+	{ "resend-after", CONF_MS, 10, 1 * SECOND, "auto", FIELD(times.resend_after_ms),
+	  "An unanswered question is also sent elsewhere after this time, then after 3 and 7 times as long." },
+	{ "policy", CONF_POLICY, 0, 0, "fastest", FIELD(choice),
+	  "How one of several upstreams is chosen." },
 	{ "max-flights", CONF_NUMBER, 16, 65536, "4096", FIELD(times.max_flights),
 	  "Questions in progress at upstreams, in the whole process." },
 	{ "edns-size", CONF_NUMBER, 512, 1400, "1232", FIELD(times.edns_size),
@@ -84,10 +86,16 @@ const struct conf_option conf_options[] = {
 	  "A failure is remembered for this time at first, then doubling." },
 	{ "cache.failure-ttl-max", CONF_SECONDS, 1, 5 * MINUTE, "1m",
 	  FIELD(cache_times.failure_max_s), "The doubling ends here; not below failure-ttl." },
-	{ "cache.stale", CONF_SECONDS, 0, 0, "0s", NOWHERE,
-	  "How long past their expiry answers may be used." },
-	{ "cache.prefetch", CONF_BOOL, 0, 0, "no", NOWHERE,
-	  "Refresh popular answers before they expire." },
+	{ "cache.stale", CONF_SECONDS, 0, 7 * DAY, "1d", FIELD(cache_times.stale_s),
+	  "How long past its TTL an answer may be used when upstreams fail; 0: never." },
+	{ "cache.stale-ttl", CONF_SECONDS, 1, 5 * MINUTE, "30s", FIELD(cache_times.stale_ttl_s),
+	  "TTL in such replies." },
+	{ "cache.stale-wait", CONF_MS, 1, 1800, "auto", FIELD(cache_times.stale_wait_ms),
+	  "How long a client waits for upstreams before." },
+	{ "cache.stale-recheck", CONF_SECONDS, 1, 5 * MINUTE, "30s", FIELD(cache_times.recheck_s),
+	  "After a failed refresh the answer is used for this time without asking again." },
+	{ "cache.prefetch", CONF_BOOL, 0, 1, "yes", FIELD(cache_times.prefetch),
+	  "Refresh popular answers before anybody has to wait for them." },
 
 	{ "identity", CONF_SECTION, 0, 0, NULL, NOWHERE, "What larder tells about itself." },
 	{ "identity.version", CONF_TEXT, 1, 255, NULL, FIELD(policy.identity_version),
@@ -104,6 +112,8 @@ const struct conf_option conf_options[] = {
 	  "Hashes of the keys that the upstream may have." },
 	{ "routes", CONF_ROUTES, 0, 4096, NULL, FIELD(policy.routes),
 	  "Names at or below a suffix go to these upstreams and no others; the longest wins." },
+	{ "route-policy", CONF_POLICIES, 0, 4096, NULL, FIELD(policy.routes),
+	  "For a suffix of routes, in place of policy." },
 };
 const size_t conf_option_count = sizeof conf_options / sizeof *conf_options;
 
@@ -148,7 +158,24 @@ bool conf_type_is_list(enum conf_type type)
 
 bool conf_type_is_mapping(enum conf_type type)
 {
-	return type == CONF_SECTION || type == CONF_UPSTREAMS || type == CONF_ROUTES;
+	return type == CONF_SECTION || type == CONF_UPSTREAMS || conf_type_is_by_suffix(type);
+}
+
+bool conf_type_is_by_suffix(enum conf_type type)
+{
+	return type == CONF_ROUTES || type == CONF_POLICIES;
+}
+
+const char *const *conf_type_words(enum conf_type type)
+{
+	if (type == CONF_POLICY || type == CONF_POLICIES)
+		return upstream_policy_names;
+	return type == CONF_LEVEL ? log_level_names : NULL;
+}
+
+bool conf_option_takes_auto(const struct conf_option *o)
+{
+	return o->fallback && !strcmp(o->fallback, "auto");
 }
 
 void conf_each_option(void (*each)(void *arg, const char *name), void *arg)

@@ -19,6 +19,7 @@ enum conf_type {
 	CONF_OCTETS,
 	CONF_BOOL,
 	CONF_LEVEL,		/* one of log_level_names */
+	CONF_POLICY,		/* one of upstream_policy_names */
 	CONF_TEXT,		/* min and max count its octets */
 	CONF_PATH,		/* the same; "" is none */
 	CONF_URL,		/* one upstream URL */
@@ -29,7 +30,8 @@ enum conf_type {
 	CONF_PINS,		/* known, not built yet */
 	/* Mappings whose keys are the user's; max counts their entries. */
 	CONF_UPSTREAMS,		/* name -> section "upstreams.*" */
-	CONF_ROUTES		/* suffix -> list like CONF_FORWARD, of at most CONF_LIST_MAX */
+	CONF_ROUTES,		/* suffix -> list like CONF_FORWARD, of at most CONF_LIST_MAX */
+	CONF_POLICIES		/* suffix -> like CONF_POLICY */
 };
 
 #define CONF_LIST_MAX 64
@@ -38,7 +40,8 @@ struct conf_option {
 	const char    *name;		/* whole: "cache.size" */
 	enum conf_type type;
 	int64_t        min, max;	/* in the unit that is kept */
-	const char    *fallback;	/* default as text, elements parted by a space; or NULL */
+	const char    *fallback;	/* default as text, elements parted by a space; or NULL.  A time whose
+				 * default is "auto" takes that word, which is kept as 0 */
 	size_t         offset, size;	/* where in struct conf; size 0: nowhere, which means that
 					 * nothing but the default is built yet */
 	const char    *about;		/* one line for the schema */
@@ -57,5 +60,10 @@ const char               *conf_option_key(const struct conf_option *o);
 bool                      conf_option_is_in(const struct conf_option *o, const char *prefix);
 bool                      conf_type_is_list(enum conf_type type);
 bool                      conf_type_is_mapping(enum conf_type type);
+/* Are its keys domain names? */
+bool                      conf_type_is_by_suffix(enum conf_type type);
+/* The words that a type takes, ended by NULL; NULL: it takes others. */
+const char *const        *conf_type_words(enum conf_type type);
+bool                      conf_option_takes_auto(const struct conf_option *o);
 
 #endif

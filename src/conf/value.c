@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define VALUE_WORDS_MAX 64
+
 #define VALUE_LISTEN_PORT 53
 
 struct value_unit {
@@ -108,9 +110,16 @@ static int value_with_unit(const struct conf_option *o, const char *text, int64_
 	int64_t                  number = value_digits(&p);
 
 	conf_clip(text, clip);
+	if (conf_option_takes_auto(o) && !strcmp(text, "auto")) {
+		*out = 0;
+		return 0;
+	}
 	if (p == text)
-		return conf_why(why, "\"%s\" takes a %s, not \"%s\" %s", o->name,
-				time ? "time" : "size", clip, examples);
+		return conf_why(why, "\"%s\" takes a %s%s, not \"%s\" %s", o->name,
+				time ? "time" : "size", conf_option_takes_auto(o) ? " or auto" : "", clip,
+				examples);
+	if (!strcmp(text, "0"))		/* no unit makes it more */
+		return value_bounds(o, text, *out = 0, why);
 	if (!*p)
 		return conf_why(why, "\"%s\": %s lacks its unit %s", o->name, clip, examples);
 	while (u->name && strcmp(u->name, p))
@@ -150,20 +159,32 @@ static int value_bool(const struct conf_option *o, const char *text, int64_t *ou
 	return conf_why(why, "\"%s\" takes yes or no, not \"%s\"", o->name, conf_clip(text, clip));
 }
 
-static int value_level(const struct conf_option *o, const char *text, int64_t *out,
-                       char why[CONF_WHY_MAX])
+/* "error, warning, notice, info or debug" */
+static const char *value_list_words(const char *const *words, char out[VALUE_WORDS_MAX])
 {
-	struct suggest s;
-	char           clip[CONF_CLIP_MAX], hint[SUGGEST_TEXT_MAX];
+	size_t used = 0;
+
+	for (size_t i = 0; words[i] && used < VALUE_WORDS_MAX; i++)
+		used += (size_t)snprintf(out + used, VALUE_WORDS_MAX - used, "%s%s",
+		                         !i ? "" : words[i + 1] ? ", " : " or ", words[i]);
+	return out;
+}
+
+static int value_word(const struct conf_option *o, const char *text, int64_t *out,
+                      char why[CONF_WHY_MAX])
+{
+	const char *const *words = conf_type_words(o->type);
+	struct suggest     s;
+	char               clip[CONF_CLIP_MAX], hint[SUGGEST_TEXT_MAX], list[VALUE_WORDS_MAX];
 
 	suggest_init(&s, text);
-	for (*out = 0; log_level_names[*out]; ++*out) {
-		if (!strcmp(text, log_level_names[*out]))
+	for (*out = 0; words[*out]; ++*out) {
+		if (!strcmp(text, words[*out]))
 			return 0;
-		suggest_offer(&s, log_level_names[*out]);
+		suggest_offer(&s, words[*out]);
 	}
-	return conf_why(why, "\"%s\" takes error, warning, notice, info or debug, not \"%s\"%s",
-			o->name, conf_clip(text, clip), suggest_text(&s, hint));
+	return conf_why(why, "\"%s\" takes %s, not \"%s\"%s", o->name, value_list_words(words, list),
+			conf_clip(text, clip), suggest_text(&s, hint));
 }
 
 static int value_text(const struct conf_option *o, const char *text, size_t len,
@@ -223,7 +244,9 @@ int conf_value_read(const struct conf_option *o, const char *text, size_t len,
 	case CONF_BOOL:
 		return value_bool(o, text, &out->number, why);
 	case CONF_LEVEL:
-		return value_level(o, text, &out->number, why);
+	case CONF_POLICY:
+	case CONF_POLICIES:
+		return value_word(o, text, &out->number, why);
 	case CONF_TEXT:
 	case CONF_PATH:
 		return value_text(o, text, len, why);

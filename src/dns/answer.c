@@ -5,6 +5,22 @@
 
 #include <string.h>
 
+/* The TTLs that lie in the first len octets at out. */
+static void answer_age(const struct dns_answer *a, uint32_t age_s, uint8_t *out, size_t len)
+{
+	for (unsigned i = 0; age_s && i < a->ttl_count && a->ttl_at[i] < len; i++) {
+		uint8_t *p = out + a->ttl_at[i];
+		uint32_t ttl = wire_u32(p);
+
+		wire_put_u32(p, ttl > age_s ? ttl - age_s : 0);
+	}
+}
+
+void dns_answer_age(const struct dns_answer *a, uint8_t *body, uint32_t age_s)
+{
+	answer_age(a, age_s, body, a->body_len);
+}
+
 enum dns_answer_fit dns_answer_write(const struct dns_answer *a, uint32_t age_s, uint8_t *out, size_t room,
                                      struct dns_reply_head *head, size_t *len)
 {
@@ -25,11 +41,12 @@ enum dns_answer_fit dns_answer_write(const struct dns_answer *a, uint32_t age_s,
 		fit = DNS_FIT_NO_EXTRAS;
 	}
 	memcpy(out, a->body, *len);
-	for (unsigned i = 0; age_s && i < a->ttl_count && a->ttl_at[i] < *len; i++) {
-		uint8_t *p = out + a->ttl_at[i];
-		uint32_t ttl = wire_u32(p);
-
-		wire_put_u32(p, ttl > age_s ? ttl - age_s : 0);
-	}
+	answer_age(a, age_s, out, *len);
 	return fit;
+}
+
+void dns_answer_set_ttls(const struct dns_answer *a, uint32_t ttl_s, uint8_t *out, size_t len)
+{
+	for (unsigned i = 0; i < a->ttl_count && a->ttl_at[i] < len; i++)
+		wire_put_u32(out + a->ttl_at[i], ttl_s);
 }

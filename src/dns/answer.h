@@ -52,4 +52,9 @@ enum dns_answer_fit {
 enum dns_answer_fit dns_answer_write(const struct dns_answer *a, uint32_t age_s, uint8_t *out, size_t room,
                                      struct dns_reply_head *head, size_t *len);
 
+/* Lowers the TTLs in body, which is a's own, by age_s. */
+void dns_answer_age(const struct dns_answer *a, uint8_t *body, uint32_t age_s);
+/* All TTLs among the len octets that dns_answer_write() gave become ttl_s (RFC 8767 s. 4). */
+void dns_answer_set_ttls(const struct dns_answer *a, uint32_t ttl_s, uint8_t *out, size_t len);
+
 #endif

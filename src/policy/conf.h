@@ -4,6 +4,7 @@
 
 #include "base/addr.h"
 #include "policy/limits.h"
+#include "upstream/conf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@ struct route_conf {
 	uint32_t id;			/* hash of suffix and upstream URLs: stable over reloads */
 	size_t  *upstreams;		/* indices into conf.upstreams */
 	size_t   upstream_count;
+	enum upstream_policy choice;	/* among them */
 };
 
 struct policy_conf {

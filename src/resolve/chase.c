@@ -20,15 +20,17 @@
 static int flight_keep_chain(struct flight *f, const struct dns_answer *chain, const struct dns_name *target)
 {
 	size_t   offsets = chain->ttl_count * sizeof *chain->ttl_at;
-	uint8_t *copy = malloc(chain->body_len + offsets + 1);
+	uint8_t *copy = malloc(offsets + chain->body_len + 1);
 
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, chain->body, chain->body_len);
-	free((void *)(uintptr_t)f->chain.body);
+	memcpy(copy, chain->ttl_at, offsets);
+	memcpy(copy + offsets, chain->body, chain->body_len);
+	free((void *)(uintptr_t)f->chain.ttl_at);
 	f->chain = *chain;
-	f->chain.body = copy;
-	f->chain.ttl_at = NULL;		/* a join reads the octets anew */
+	f->chain.ttl_at = (const uint16_t *)(const void *)copy;
+	f->chain.body = copy + offsets;
+	f->chain_ms = flight_boot_ms(f->all);
 	f->target = *target;
 	dns_name_lower(f->target.octets, f->target.len);
 	return 0;
@@ -38,6 +40,8 @@ static void flight_join_answers(struct flight *f, const struct dns_answer *rest)
 {
 	struct dns_answer whole;
 
+	dns_answer_age(&f->chain, (uint8_t *)(uintptr_t)f->chain.body,
+	               (uint32_t)((flight_boot_ms(f->all) - f->chain_ms) / 1000));
 	switch (dns_scrub_join(f->all->env.upstream->scrub, &f->question.scrub, &f->chain, &f->target, rest,
 	                       &whole)) {
 	case DNS_SCRUB_ANSWER:
@@ -68,7 +72,7 @@ static bool flight_waits_for(const struct flight *f, const struct flight *other)
 }
 
 /* The target may be known already. */
-static bool flight_chase_in_cache(struct flight *f, const struct cache_key *key)
+static bool flight_chase_in_cache(struct flight *f, const struct cache_key *key, uint16_t epoch)
 {
 	struct flights    *fs = f->all;
 	struct cache_found found;
@@ -76,10 +80,12 @@ static bool flight_chase_in_cache(struct flight *f, const struct cache_key *key)
 
 	if (!fs->scratch && !(fs->scratch = malloc(DNS_MESSAGE_MAX)))
 		return false;
-	if (cache_find(fs->env.cache, key, flight_boot_ms(fs), fs->scratch, DNS_MESSAGE_MAX, &found) ==
-	    CACHE_MISS)
+	if (cache_find(fs->env.cache, key, flight_boot_ms(fs), fs->scratch, DNS_MESSAGE_MAX, &found) !=
+	    CACHE_FRESH)
 		return false;
 	if (found.kind == DNS_ANSWER_FAILURE) {
+		if (found.epoch && found.epoch != epoch)
+			return false;
 		flight_fail_plainly(f, DNS_EDE_CACHED_ERROR);
 		return true;
 	}
@@ -98,20 +104,21 @@ static bool flight_chase_in_cache(struct flight *f, const struct cache_key *key)
 void flight_chase(struct flight *f, const struct dns_answer *chain, const struct dns_name *target)
 {
 	const struct policy *policy = f->view->setup->policy;
-	struct flight_ask    ask = { .view = f->view, .key = f->key, .budget = f->budget };
+	struct flight_ask    ask = { .view = f->view, .key = f->key, .budget = f->budget,
+		                     .end_us = f->end_us, .refresh = f->refresh };
 	struct flight       *other;
 
 	if (flight_keep_chain(f, chain, target) < 0) {
 		flight_fail_plainly(f, DNS_EDE_NONE);
 		return;
 	}
-	flight_stop_asking(f);
+	flight_stop_asking(f);		/* it is not over, so it stays */
 	ask.route = policy_route(policy, f->target.octets, f->target.len);
 	ask.key.qname = f->target.octets;
 	ask.key.qname_len = f->target.len;
 	ask.key.name_hash = cache_hash_name(f->all->env.cache, f->target.octets, f->target.len);
 	ask.key.route = f->view->setup->conf.policy->routes[ask.route].id;
-	if (flight_chase_in_cache(f, &ask.key))
+	if (flight_chase_in_cache(f, &ask.key, route_epoch(f->view, ask.route)))
 		return;
 	other = flight_find(f->all, &ask.key);
 	if (f->chases >= CHASES_MAX || !f->budget || (other && flight_waits_for(other, f)) ||

@@ -1,12 +1,12 @@
-/* flight.c - asking upstream on behalf of many.
+/* flight.c - asking upstream on behalf of many: how a flight begins and ends.
  *
  * Always true:
- *   - a key is in the table exactly while its flight lives;
+ *   - a key is found in the table exactly while its flight is under way;
  *   - a waiter is on one list, and leaves it before done() is called;
  *   - an open exchange belongs to the flight whose tries[] hold it, and none is
- *     open while the flight chases an alias or after it has ended;
- *   - at most VARIANT_SENDS sends are open at once for one name and type,
- *     whatever the combination of DO and CD (RFC 7871 s. 11.2).
+ *     open while the flight chases an alias;
+ *   - a flight that is over has a try open and nobody who waits, and is freed
+ *     with its last try, or after LATE_US.
  */
 #include "resolve/flight_state.h"
 
@@ -14,18 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SENDS_A_WAY    3	/* for one server and transport (RFC 9520 s. 3.1) */
-#define UDP_BEFORE_TCP 2	/* UDP time-outs before TCP is tried (RFC 9715 s. 3.2) */
-#define VARIANT_SENDS  4
-#define ROUNDS_REFUSED 4	/* rounds after which nobody is waited for who could not be reached */
-
-static void flight_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
-                            const struct dns_name *target);
-
-static const struct upstream_times *flight_times(const struct flight *f)
-{
-	return &f->view->setup->conf.times;
-}
+#define LATE_US    UINT64_C(4000000)	/* answers that come later than so long after the end are of no use */
+#define OVER_MAX   512			/* flights that are over */
+#define TOKENS_MAX 500u			/* tenths: a burst of 50 hedges */
 
 /* ---- the table ---- */
 
@@ -41,7 +32,7 @@ struct flight *flight_find(const struct flights *fs, const struct cache_key *key
 	for (struct list *n = head->next; n != head; n = n->next) {
 		struct flight *f = list_entry(n, struct flight, bucket);
 
-		if (f->key.qtype == key->qtype && f->key.variant == key->variant &&
+		if (!f->over && f->key.qtype == key->qtype && f->key.variant == key->variant &&
 		    f->key.route == key->route && f->key.qname_len == key->qname_len &&
 		    !memcmp(f->qname, key->qname, key->qname_len))
 			return f;
@@ -56,6 +47,10 @@ struct flights *flights_new(const struct flights_env *env)
 	if (!fs)
 		return NULL;
 	fs->env = *env;
+	fs->tokens = TOKENS_MAX;
+	list_init(&fs->over);
+	list_init(&fs->parked);
+	timer_init(&fs->wake, flights_on_wake);
 	for (unsigned i = 0; i < FLIGHT_BUCKETS; i++)
 		list_init(&fs->buckets[i]);
 	return fs;
@@ -64,6 +59,16 @@ struct flights *flights_new(const struct flights_env *env)
 size_t flights_count(const struct flights *fs)
 {
 	return fs->count;
+}
+
+void flights_credit(struct flights *fs, unsigned n)
+{
+	fs->tokens = fs->tokens + n < TOKENS_MAX ? fs->tokens + n : TOKENS_MAX;
+}
+
+uint64_t flights_quantile_us(const struct flights *fs, double q)
+{
+	return recent_quantile_us(&fs->whole, q);
 }
 
 bool flight_any_waiter(const struct flight *f, bool (*is)(const struct waiter *, const void *),
@@ -75,6 +80,11 @@ bool flight_any_waiter(const struct flight *f, bool (*is)(const struct waiter *,
 	return false;
 }
 
+const struct cache_key *flight_key(const struct waiter *w)
+{
+	return &w->flight->key;
+}
+
 void flight_leave(struct waiter *w)
 {
 	list_remove(&w->node);
@@ -82,29 +92,80 @@ void flight_leave(struct waiter *w)
 
 /* ---- the end ---- */
 
-void flight_stop_asking(struct flight *f)
+/* One flight less is under way. */
+static void flights_uncount(struct flights *fs)
 {
-	timer_stop(f->all->env.timers, &f->next_send);
-	for (unsigned i = 0; i < f->try_count; i++)
-		exchange_end(&f->tries[i]);
-}
-
-static void flight_stop(struct flight *f)
-{
-	flight_stop_asking(f);
-	timer_stop(f->all->env.timers, &f->end);
-	flight_leave(&f->chase);
+	fs->count--;
+	stats_set(&fs->env.upstream->stats->flights_now, fs->count);
 }
 
 static void flight_free(struct flight *f)
 {
-	flight_stop(f);
+	timer_stop(f->all->env.timers, &f->step);
+	timer_stop(f->all->env.timers, &f->end);
+	for (unsigned i = 0; i < f->try_count; i++)
+		exchange_end(&f->tries[i]);
+	flight_leave(&f->chase);
 	list_remove(&f->bucket);
-	f->all->count--;
-	stats_set(&flight_stats(f)->flights_now, f->all->count);
+	list_remove(&f->lot);
+	if (f->over)
+		f->all->over_count--;
+	else
+		flights_uncount(f->all);
 	view_unref(f->view);
-	free((void *)(uintptr_t)f->chain.body);
+	free((void *)(uintptr_t)f->chain.ttl_at);
 	free(f);
+}
+
+/* One that is over goes when none of its tries is left. */
+void flight_look_if_done(struct flight *f)
+{
+	if (f->over && !flight_open_count(f))
+		flight_free(f);
+}
+
+void flight_stop_asking(struct flight *f)
+{
+	timer_stop(f->all->env.timers, &f->step);
+	flight_unpark(f);
+	for (unsigned i = 0; i < f->try_count; i++)
+		exchange_end(&f->tries[i]);
+	flight_look_if_done(f);
+}
+
+/* Not under way any more: it leaves the count, and whoever is parked may have its place. */
+static void flight_leave_air(struct flight *f)
+{
+	struct flights *fs = f->all;
+
+	f->over = true;
+	fs->over_count++;
+	flight_unpark(f);
+	flight_leave(&f->chase);
+	timer_stop(fs->env.timers, &f->end);
+	flights_uncount(fs);
+	if (f->woken) {
+		f->woken = false;
+		fs->woken--;
+		flights_wake(fs);
+	}
+}
+
+/* Its tries may still be answered, for a while; the oldest of too many such flights goes. */
+static void flight_linger(struct flight *f)
+{
+	struct flights *fs = f->all;
+
+	if (!flight_open_count(f)) {
+		flight_free(f);
+		return;
+	}
+	list_append(&fs->over, &f->lot);
+	timer_start(fs->env.timers, &f->end, (flight_now_us(f) + LATE_US) / 1000);
+	f->round_us = NEVER_US;
+	flight_on_step(&f->step);
+	if (fs->over_count > OVER_MAX)
+		flight_free(list_entry(fs->over.next, struct flight, lot));
 }
 
 static bool flight_is_chase(const struct waiter *w, const void *arg)
@@ -129,7 +190,7 @@ static void *flight_copy_answer(const struct dns_answer *a, struct dns_answer *o
 	return copy;
 }
 
-/* Tells everybody.  The flight leaves the table first: a waiter may ask anew at once. */
+/* Tells everybody.  The flight is over first: a waiter may ask anew at once. */
 static void flight_finish(struct flight *f, const struct dns_answer *answer, const struct flight_end *end)
 {
 	const struct flight_end no_memory = { .rcode = DNS_SERVFAIL, .ede = DNS_EDE_NONE };
@@ -144,8 +205,8 @@ static void flight_finish(struct flight *f, const struct dns_answer *answer, con
 		end = copy ? end : &no_memory;
 	}
 
-	flight_stop(f);
-	list_remove(&f->bucket);
+	f->answered = answer;
+	flight_leave_air(f);
 	list_init(&waiters);
 	list_splice(&waiters, &f->waiters);
 	while ((n = list_take_first(&waiters))) {
@@ -154,22 +215,46 @@ static void flight_finish(struct flight *f, const struct dns_answer *answer, con
 		w->done(w, answer, end);
 	}
 	free(copy);
-	flight_free(f);
+	flight_linger(f);
+}
+
+static void flight_keep(struct flight *f, const struct dns_answer *answer)
+{
+	if (!answer->ttl_s)
+		return;
+	stats_count(flight_stats(f),
+	            cache_put(f->all->env.cache, &f->key, answer, flight_boot_ms(f->all)) < 0 ?
+	            STATS_CACHE_REFUSED : STATS_CACHE_STORED);
 }
 
 void flight_succeed(struct flight *f, const struct dns_answer *answer, const struct exchange *x)
 {
 	struct flight_end end = { .rcode = answer->rcode, .ede = DNS_EDE_NONE };
+	uint64_t          now_us = flight_now_us(f);
 
-	if (x && x->ede != DNS_EDE_NONE) {
+	if (x) {
+		end.upstream = x->channel->upstream;
 		end.ede = x->ede;
-		end.ede_text = x->channel->upstream->conf.name;
+		end.ede_text = x->ede == DNS_EDE_NONE ? NULL : x->channel->upstream->conf.name;
 	}
-	if (answer->ttl_s)
-		stats_count(flight_stats(f),
-		            cache_put(f->all->env.cache, &f->key, answer, flight_boot_ms(f->all)) < 0 ?
-		            STATS_CACHE_REFUSED : STATS_CACHE_STORED);
+	recent_add(&f->all->whole, now_us - f->began_us, now_us);
+	flight_keep(f, answer);
 	flight_finish(f, answer, &end);
+}
+
+/* A try of a flight that is over.  What it says about the server, the exchange has noted. */
+void flight_on_late(struct flight *f, struct exchange *x, enum exchange_event event,
+                    const struct dns_answer *answer)
+{
+	if (event == EXCHANGE_CASE)
+		return;
+	if (event == EXCHANGE_ANSWER && f->given_up[x - f->tries])
+		channel_count(x->channel, UPSTREAM_LATE);
+	if (event == EXCHANGE_ANSWER && !f->answered) {
+		f->answered = true;
+		flight_keep(f, answer);
+	}
+	flight_look_if_done(f);
 }
 
 /* Why there is no answer, as far as it is known. */
@@ -201,11 +286,16 @@ struct flight_end flight_so_far(const struct waiter *w)
 static void flight_fail(struct flight *f, const struct flight_end *end)
 {
 	const struct cache_times *times = &f->view->setup->conf.cache_times;
+	const struct cache_hold   hold = {
+		.first_s = times->failure_first_s,
+		.max_s = times->failure_max_s,
+		.recheck_s = times->recheck_s,
+		.epoch = f->replies ? 0 : route_epoch(f->view, f->route),	/* silence ends with the outage */
+	};
 
 	/* Our own troubles are not the question's: it may be asked again at once. */
 	if (!f->local_trouble || f->replies)
-		cache_put_failure(f->all->env.cache, &f->key, times->failure_first_s, times->failure_max_s,
-		                  flight_boot_ms(f->all));
+		cache_put_failure(f->all->env.cache, &f->key, &hold, flight_boot_ms(f->all));
 	flight_finish(f, NULL, end);
 }
 
@@ -217,300 +307,24 @@ void flight_fail_plainly(struct flight *f, uint32_t ede)
 	flight_fail(f, &end);
 }
 
-/* Nothing is left to try. */
-static void flight_give_up(struct flight *f)
+void flight_give_up(struct flight *f)
 {
 	const struct flight_end end = flight_reason(f);
 
 	flight_fail(f, &end);
 }
 
-/* ---- sending ---- */
-
-static unsigned flight_open_count(const struct flight *f)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < f->try_count; i++)
-		n += exchange_is_open(&f->tries[i]);
-	return n;
-}
-
-/* Open sends for this name and type over all of DO and CD. */
-static unsigned flight_variant_sends(const struct flight *f)
-{
-	struct cache_key key = f->key;
-	unsigned         n = 0;
-
-	for (key.variant = 0; key.variant <= (CACHE_DO | CACHE_CD); key.variant++) {
-		const struct flight *g = flight_find(f->all, &key);
-
-		n += g ? flight_open_count(g) : 0;
-	}
-	return n;
-}
-
-/* Room for one more send: the oldest one of ours ends when the bound is met.  False: others hold all. */
-static bool flight_make_room(struct flight *f)
-{
-	if (flight_variant_sends(f) < VARIANT_SENDS)
-		return true;
-	for (unsigned i = 0; i < f->try_count; i++) {
-		if (!exchange_is_open(&f->tries[i]))
-			continue;
-		exchange_end(&f->tries[i]);
-		return true;
-	}
-	return false;
-}
-
-/* A stream loses nothing: while it is open, asking again on it is no use. */
-static bool flight_streams_to(const struct flight *f, const struct way *w)
-{
-	for (unsigned i = 0; i < f->try_count; i++)
-		if (f->tries[i].channel == w->channel && f->tries[i].kind != TRANSPORT_UDP &&
-		    exchange_is_open(&f->tries[i]))
-			return true;
-	return false;
-}
-
-/* By which transport this upstream is to be asked next; -1: by none. */
-static int flight_next_kind(const struct flight *f, const struct way *w)
-{
-	enum transport_kind stream = upstream_stream(w->channel->upstream);
-	bool by_udp = w->channel->upstream->conf.proto == UPSTREAM_UDP && !w->by_stream &&
-	              !w->dead[TRANSPORT_UDP] && w->sends[TRANSPORT_UDP] < SENDS_A_WAY;
-	bool by_stream = !w->dead[stream] && w->sends[stream] < SENDS_A_WAY && !flight_streams_to(f, w);
-
-	if (w->out || w->resting || (w->dead[TRANSPORT_UDP] && !w->by_stream))
-		return -1;
-	if (by_udp && (w->sends[TRANSPORT_UDP] < UDP_BEFORE_TCP || !by_stream))
-		return TRANSPORT_UDP;
-	return by_stream ? (int)stream : -1;
-}
-
-static unsigned way_sends(const struct way *w)
-{
-	unsigned n = 0;
-
-	for (unsigned kind = 0; kind < TRANSPORT_KINDS; kind++)
-		n += w->sends[kind];
-	return n;
-}
-
-/* The upstream tried least, in the order of the route; NULL: none is left. */
-static struct way *flight_choose(struct flight *f)
-{
-	struct way *best = NULL;
-	unsigned    fewest = 0;
-
-	for (size_t i = 0; i < f->way_count; i++) {
-		struct way *w = &f->ways[i];
-		unsigned    sends = way_sends(w);
-
-		if (flight_next_kind(f, w) >= 0 && (!best || sends < fewest)) {
-			best = w;
-			fewest = sends;
-		}
-	}
-	return best;
-}
-
-/* Then trouble with the stream is why there is no answer, and not one more sign of a server that is away. */
-static bool flight_needs_stream(const struct way *w)
-{
-	return w->by_stream || w->channel->upstream->conf.proto != UPSTREAM_UDP;
-}
-
-/* A transport that would not even send. */
-static void flight_note_error(struct flight *f, struct way *w, enum transport_kind kind, int error)
-{
-	switch (error) {
-	case -ENOMEM:
-	case -ENOBUFS:
-	case -EMFILE:
-	case -ENFILE:
-	case -EAGAIN:
-		stats_count(flight_stats(f), STATS_NO_MEMORY);
-		f->local_trouble = true;
-		break;
-	case -ENETUNREACH:
-	case -EHOSTUNREACH:
-	case -ENETDOWN:
-	case -EADDRNOTAVAIL:
-		f->local_trouble = true;
-		break;
-	default:
-		f->stream_trouble |= kind != TRANSPORT_UDP && flight_needs_stream(w);
-	}
-	w->dead[kind] = true;
-}
-
-enum flight_sent {
-	FLIGHT_SENT,
-	FLIGHT_BLOCKED,		/* sends of its variants hold all places: later */
-	FLIGHT_EXHAUSTED,	/* this way, or every way, has been tried out */
-};
-
-/* Asks one upstream. */
-static enum flight_sent flight_send_to(struct flight *f, struct way *w)
-{
-	int              kind = flight_next_kind(f, w), err;
-	struct exchange *x;
-
-	if (kind < 0 || f->try_count == FLIGHT_TRIES || !f->budget)
-		return FLIGHT_EXHAUSTED;
-	if (!flight_make_room(f))
-		return FLIGHT_BLOCKED;
-	x = &f->tries[f->try_count];
-	x->question = &f->question;
-	x->channel = w->channel;
-	x->on_event = flight_on_event;
-	err = exchange_start(x, (enum transport_kind)kind);
-	if (err < 0) {
-		flight_note_error(f, w, (enum transport_kind)kind, err);
-		return FLIGHT_EXHAUSTED;
-	}
-	w->sends[kind]++;
-	f->budget--;
-	stats_count(flight_stats(f), STATS_SENDS);
-	if (f->try_count++)
-		stats_count(flight_stats(f), STATS_RESENDS);
-	return FLIGHT_SENT;
-}
-
-static enum flight_sent flight_send(struct flight *f)
-{
-	enum flight_sent sent = FLIGHT_EXHAUSTED;
-	struct way      *w;
-
-	while (sent == FLIGHT_EXHAUSTED && f->try_count < FLIGHT_TRIES && f->budget && (w = flight_choose(f)))
-		sent = flight_send_to(f, w);
-	return sent;
-}
-
-/* After something went wrong: on to the next at once, or wait for what is open, or give up. */
-static bool flight_may_rest(const struct flight *f)
-{
-	for (size_t i = 0; i < f->way_count; i++)
-		if (f->ways[i].resting && f->rounds < ROUNDS_REFUSED)
-			return true;
-	return false;
-}
-
-static void flight_go_on(struct flight *f)
-{
-	if (flight_send(f) == FLIGHT_EXHAUSTED && !flight_open_count(f) && !flight_may_rest(f))
-		flight_give_up(f);
-}
-
-static void flight_schedule(struct flight *f)
-{
-	uint64_t after_ms = (uint64_t)flight_times(f)->resend_after_ms * ((UINT64_C(1) << f->rounds) - 1);
-
-	timer_start(f->all->env.timers, &f->next_send, f->began_us / 1000 + after_ms);
-}
-
-static void flight_on_next_send(struct timer *t)
-{
-	struct flight *f = list_entry(t, struct flight, next_send);
-
-	for (unsigned i = 0; i < f->try_count; i++) {	/* their time is over, but they may still answer */
-		if (!exchange_is_open(&f->tries[i]) || f->given_up[i])
-			continue;
-		f->given_up[i] = true;
-		channel_count(f->tries[i].channel, UPSTREAM_TIMEOUT);
-	}
-	for (size_t i = 0; i < f->way_count; i++)
-		f->ways[i].resting = false;
-	if (++f->rounds < FLIGHT_TRIES)
-		flight_schedule(f);
-	flight_go_on(f);
-}
+/* ---- the beginning ---- */
 
 static void flight_on_end(struct timer *t)
 {
-	flight_give_up(list_entry(t, struct flight, end));
+	struct flight *f = list_entry(t, struct flight, end);
+
+	if (f->over)
+		flight_free(f);
+	else
+		flight_give_up(f);
 }
-
-/* ---- what exchanges say ---- */
-
-static struct way *flight_way_of(struct flight *f, const struct exchange *x)
-{
-	for (size_t i = 0; i < f->way_count; i++)
-		if (f->ways[i].channel == x->channel)
-			return &f->ways[i];
-	return NULL;		/* not reached: a try's channel is one of our ways */
-}
-
-static void flight_on_lost(struct flight *f, struct way *w, const struct exchange *x)
-{
-	bool stream = x->kind != TRANSPORT_UDP;
-
-	f->stream_trouble |= stream && flight_needs_stream(w);
-	/* A stream that was closed or fell silent is opened anew at once.  What cannot be reached may be
-	 * starting up: it is tried again in a while, unless it is there but has no streams. */
-	if (!stream || (x->error != -ECONNRESET && x->error != -ETIMEDOUT && x->error != -EBADMSG)) {
-		w->resting = true;
-		w->dead[x->kind] = w->by_stream;
-	}
-	if (x->error == -ECONNRESET && flight_send_to(f, w) == FLIGHT_SENT)
-		return;
-	flight_go_on(f);
-}
-
-static void flight_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
-                            const struct dns_name *target)
-{
-	/* The try's place in its flight: tries[] is one array, and question points into the flight. */
-	struct flight *f = (struct flight *)(void *)((char *)(uintptr_t)x->question -
-	                                             offsetof(struct flight, question));
-	struct way    *w = flight_way_of(f, x);
-
-	switch (event) {
-	case EXCHANGE_ANSWER:
-		if (f->given_up[x - f->tries])
-			channel_count(x->channel, UPSTREAM_LATE);
-		flight_succeed(f, answer, x);
-		return;
-	case EXCHANGE_ALIAS_OUT:
-		flight_chase(f, answer, target);
-		return;
-	case EXCHANGE_LOOP:
-		flight_fail_plainly(f, DNS_EDE_NONE);
-		return;
-	case EXCHANGE_FORGED:
-	case EXCHANGE_TRUNCATED:
-		w->by_stream = true;
-		if (flight_send_to(f, w) != FLIGHT_SENT)
-			flight_go_on(f);
-		return;
-	case EXCHANGE_CASE:
-		w->by_stream = true;
-		flight_send_to(f, w);
-		return;
-	case EXCHANGE_NO_EDNS:
-		w->sends[x->kind]--;
-		if (flight_send_to(f, w) != FLIGHT_SENT)
-			flight_go_on(f);
-		return;
-	case EXCHANGE_FAILED:
-		w->out = true;
-		f->replies++;
-		if (f->ede == DNS_EDE_NONE && x->ede != DNS_EDE_NONE) {
-			f->ede = x->ede;
-			f->ede_from = x->channel->upstream->conf.name;
-		}
-		f->refusals += x->rcode == DNS_REFUSED;
-		flight_go_on(f);
-		return;
-	case EXCHANGE_LOST:
-		flight_on_lost(f, w, x);
-		return;
-	}
-}
-
-/* ---- the beginning ---- */
 
 static bool flight_in_route(void *arg, const uint8_t *name, size_t len)
 {
@@ -550,6 +364,7 @@ static struct flight *flight_new(struct flights *fs, const struct flight_ask *as
 			.in_route = setup->conf.policy->route_count > 1 ? flight_in_route : NULL,
 			.arg = f,
 		},
+		.name_hash = f->key.name_hash,
 		.checking_disabled = f->key.variant & CACHE_CD,
 		.edns_size = setup->conf.times.edns_size,
 		.case_mixing = setup->conf.times.case_mixing,
@@ -557,7 +372,9 @@ static struct flight *flight_new(struct flights *fs, const struct flight_ask *as
 	list_init(&f->waiters);
 	list_init(&f->chase.node);
 	f->chase.done = flight_on_chased;
-	timer_init(&f->next_send, flight_on_next_send);
+	list_init(&f->lot);
+	f->refresh = ask->refresh;
+	timer_init(&f->step, flight_on_step);
 	timer_init(&f->end, flight_on_end);
 	f->way_count = route->upstream_count;
 	for (size_t i = 0; i < f->way_count; i++)
@@ -569,14 +386,14 @@ static struct flight *flight_new(struct flights *fs, const struct flight_ask *as
 	return f;
 }
 
-static void flight_begin(struct flight *f)
+static void flight_begin(struct flight *f, uint64_t end_us)
 {
-	f->began_us = clock_mono_us(f->all->env.upstream->clock);
-	timer_start(f->all->env.timers, &f->end, f->began_us / 1000 + flight_times(f)->resolve_timeout_ms);
-	/* With nothing sent the next turn of the wheel gives up, so that nobody hears before we return. */
-	if (flight_send(f) == FLIGHT_SENT)
-		f->rounds = 1;
-	flight_schedule(f);
+	f->began_us = flight_now_us(f);
+	f->end_us = f->began_us + (uint64_t)flight_times(f)->resolve_timeout_ms * 1000;
+	if (end_us && end_us < f->end_us)
+		f->end_us = end_us;
+	timer_start(f->all->env.timers, &f->end, f->end_us / 1000);
+	flight_send_first(f);
 }
 
 static void flight_admit(struct flight *f, struct waiter *w)
@@ -590,6 +407,7 @@ int flight_ask(struct flights *fs, const struct flight_ask *ask, struct waiter *
 	struct flight *f = flight_find(fs, &ask->key);
 
 	if (f) {
+		f->refresh &= ask->refresh;
 		flight_admit(f, w);
 		return FLIGHT_JOINED;
 	}
@@ -599,7 +417,7 @@ int flight_ask(struct flights *fs, const struct flight_ask *ask, struct waiter *
 	if (!f)
 		return -ENOMEM;
 	flight_admit(f, w);
-	flight_begin(f);
+	flight_begin(f, ask->end_us);
 	return FLIGHT_BEGUN;
 }
 
@@ -612,9 +430,10 @@ void flights_free(struct flights *fs)
 		for (struct list *n = fs->buckets[i].next; n != &fs->buckets[i]; n = n->next)
 			flight_leave(&list_entry(n, struct flight, bucket)->chase);
 	for (unsigned i = 0; i < FLIGHT_BUCKETS; i++) {
-		while (!list_empty(&fs->buckets[i]))
+		while (!list_empty(&fs->buckets[i]))	/* those that are over as well */
 			flight_free(list_entry(fs->buckets[i].next, struct flight, bucket));
 	}
+	timer_stop(fs->env.timers, &fs->wake);
 	free(fs->scratch);
 	free(fs);
 }

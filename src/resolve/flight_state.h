@@ -1,15 +1,17 @@
-/* flight_state.h - what a flight is made of, for flight.c and chase.c alone. */
+/* flight_state.h - what a flight is made of, for the files that make it up: flight.c, send.c, park.c, chase.c. */
 #ifndef LARDER_RESOLVE_FLIGHT_STATE_H
 #define LARDER_RESOLVE_FLIGHT_STATE_H
 
 #include "base/clock.h"
 #include "resolve/flight.h"
+#include "stats/recent.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define FLIGHT_BUCKETS 1024u	/* a power of two */
+#define NEVER_US       UINT64_MAX
 
 /* How one upstream has been used by this flight. */
 struct way {
@@ -23,17 +25,28 @@ struct way {
 
 struct flight {
 	struct list              bucket;
+	struct list              lot;		/* with its like: parked, or over with tries still open */
 	struct flights          *all;
 	struct view             *view;		/* a reference */
 	struct cache_key         key;		/* its qname is our own */
 	size_t                   route;
 	struct exchange_question question;
 	struct list              waiters;
-	struct timer             next_send, end;
-	uint64_t                 began_us;
-	unsigned                 rounds;	/* of the schedule */
+	struct timer             step;		/* the next round, or a try's time is over, or parking is */
+	struct timer             end;
+	uint64_t                 began_us, end_us;
+	uint64_t                 round_us;	/* when the next round of the schedule is due; NEVER_US: not by itself */
+	uint64_t                 park_until_us;	/* while parked */
+	uint32_t                 h_us;
+	unsigned                 rounds;	/* of the schedule, begun */
 	unsigned                 try_count;
-	bool                     given_up[FLIGHT_TRIES];	/* its time had passed when the next was sent */
+	uint64_t                 over_us[FLIGHT_TRIES];	/* when a try's time is over … */
+	bool                     given_up[FLIGHT_TRIES];	/* … and that it was */
+	bool                     refresh;	/* no client has asked for it yet */
+	bool                     parked;
+	bool                     woken;		/* was parked, and counts among those let go */
+	bool                     over;		/* only tries are left; not found any more */
+	bool                     answered;	/* over, and with an answer */
 	unsigned                 replies;	/* failing ones … */
 	unsigned                 refusals;	/* … and how many of them said REFUSED */
 	unsigned                 budget;	/* sends that are left */
@@ -47,6 +60,7 @@ struct flight {
 	struct flight           *chased;	/* the flight we wait for; NULL: none */
 	unsigned                 chases;	/* how deep this flight lies under the first alias */
 	struct dns_answer        chain;		/* its octets are ours */
+	uint64_t                 chain_ms;	/* when it came, CLOCK_BOOTTIME */
 	struct dns_name          target;
 
 	size_t                   way_count;
@@ -58,7 +72,14 @@ struct flight {
 
 struct flights {
 	struct flights_env env;
-	size_t             count;
+	size_t             count;		/* under way: not over */
+	struct list        over;		/* those that are, oldest first */
+	size_t             over_count;
+	struct list        parked;
+	struct timer       wake;		/* runs while somebody is parked */
+	unsigned           woken;		/* let go, and not over yet */
+	unsigned           tokens;		/* tenths of a hedge */
+	struct recent      whole;		/* whole flights that were answered */
 	uint8_t           *scratch;		/* a cached answer being joined; made when first needed */
 	struct list        buckets[FLIGHT_BUCKETS];
 };
@@ -73,11 +94,44 @@ static inline uint64_t flight_boot_ms(const struct flights *fs)
 	return clock_boot_ms(fs->env.upstream->clock);
 }
 
+static inline uint64_t flight_now_us(const struct flight *f)
+{
+	return clock_mono_us(f->all->env.upstream->clock);
+}
+
+static inline const struct upstream_times *flight_times(const struct flight *f)
+{
+	return &f->view->setup->conf.times;
+}
+
+/* The flight's step timer rings at this time, or as soon as the wheel turns. */
+static inline void flight_step_at(struct flight *f, uint64_t at_us)
+{
+	timer_start(f->all->env.timers, &f->step, at_us / 1000 + (at_us % 1000 != 0));
+}
+
 /* flight.c: each ends the flight. */
 void flight_succeed(struct flight *f, const struct dns_answer *answer, const struct exchange *x);
 void flight_fail_plainly(struct flight *f, uint32_t ede);	/* SERVFAIL, and no server is to blame */
-/* Stops asking: no send is open afterwards, and none will follow. */
+void flight_give_up(struct flight *f);			/* nothing is left to try */
+/* flight.c: no try is open after that.  The flight may have been over, and is gone then. */
 void flight_stop_asking(struct flight *f);
+void flight_look_if_done(struct flight *f);
+
+/* send.c */
+void     flight_send_first(struct flight *f);	/* or park it */
+void     flight_go_on(struct flight *f);	/* something went wrong: the next, or wait, or give up */
+void     flight_on_step(struct timer *t);
+unsigned flight_open_count(const struct flight *f);
+/* Tries of one that is over: told when one has ended. */
+void     flight_on_late(struct flight *f, struct exchange *x, enum exchange_event event,
+                        const struct dns_answer *answer);
+
+/* park.c: waits until an upstream is back, or the time for that is over.  False: that time is over already. */
+bool flight_park(struct flight *f);
+void flight_unpark(struct flight *f);		/* off the list; fine when it is not parked */
+void flights_on_wake(struct timer *t);
+void flights_wake(struct flights *fs);		/* lets go whoever may go */
 
 /* chase.c: the answer is an alias chain; its target is asked for, and the flight ends with both joined. */
 void flight_chase(struct flight *f, const struct dns_answer *chain, const struct dns_name *target);

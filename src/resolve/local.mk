@@ -2,6 +2,9 @@ liblarder_a_SOURCES += \
 	src/resolve/chase.c \
 	src/resolve/flight.c src/resolve/flight.h \
 	src/resolve/flight_state.h \
+	src/resolve/park.c \
+	src/resolve/refresh.c src/resolve/refresh.h \
+	src/resolve/send.c \
 	src/resolve/resolver.c src/resolve/resolver.h \
 	src/resolve/setup.c src/resolve/setup.h
 EXTRA_DIST += src/resolve/README.md

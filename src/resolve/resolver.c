@@ -12,12 +12,17 @@
 #include "base/rng.h"
 #include "dns/wire.h"
 #include "resolve/flight.h"
+#include "resolve/refresh.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CLIENTS_A_FLIGHT 4u	/* waiting clients, as a multiple of max_flights */
+#define CLIENTS_A_FLIGHT  4u	/* waiting clients, as a multiple of max_flights */
+#define STALE_WAIT_MIN_MS 10u
+#define STALE_WAIT_MAX_MS 500u
+#define STALE_TTL_FLYING  3u	/* of stale replies while a refresh is under way */
+#define STALE_TTL_GRACE   1u	/* just past the end, while one is by the clock */
 
 /* A message that is being answered. */
 struct now {
@@ -26,6 +31,7 @@ struct now {
 	struct net_reply         *reply;
 	int                       rcode;	/* what dns_query_read() said */
 	bool                      has_key;	/* a good question of class IN: route and key are known */
+	bool                      has_stale;	/* an answer is known, past its TTL */
 	size_t                    route;
 	struct cache_key          key;		/* its qname lies in q */
 	struct dns_query          q;
@@ -34,6 +40,7 @@ struct now {
 struct resolver {
 	struct resolver_env env;
 	struct flights     *flights;
+	struct refreshes   *refreshes;
 	struct view        *view;
 	struct limits      *limits;
 	struct list         clients;	/* all that wait */
@@ -42,6 +49,7 @@ struct resolver {
 	struct now         *announced;	/* NET_BATCH of them, by index in the batch … */
 	unsigned            announced_count;	/* … and how many the present batch has */
 	uint8_t            *scratch;	/* a reply being made for somebody who waited */
+	struct exchanges    open;
 };
 
 /* A client that waits. */
@@ -55,6 +63,7 @@ struct client {
 	uint16_t          keepalive_100ms;
 	bool              joined;
 	bool              limited;	/* counted by limits_wait() */
+	bool              has_stale;	/* there was stale data when it began to wait */
 	struct dns_query  query;	/* its question points to our own copy */
 	uint8_t           question[];
 };
@@ -162,6 +171,58 @@ static enum net_verdict resolver_hit(struct now *n, struct cache_found *found)
 	return resolver_reply_now(n, &found->head, found->len, OUTCOME_HIT);
 }
 
+/* ---- stale data (RFC 8767) ---- */
+
+static const struct cache_times *resolver_times(const struct resolver *r)
+{
+	return &r->view->setup->conf.cache_times;
+}
+
+/* How long a client waits for a refresh before it is given stale data: half as long again as nearly all
+ * flights take. */
+static uint64_t resolver_stale_wait_ms(const struct resolver *r)
+{
+	uint64_t fixed_ms = resolver_times(r)->stale_wait_ms, ms;
+
+	if (fixed_ms)
+		return fixed_ms;
+	ms = flights_quantile_us(r->flights, 0.99) * 3 / 2 / 1000;
+	if (!ms)
+		return STALE_WAIT_MAX_MS;
+	return ms < STALE_WAIT_MIN_MS ? STALE_WAIT_MIN_MS : ms > STALE_WAIT_MAX_MS ? STALE_WAIT_MAX_MS : ms;
+}
+
+/* Whose stale data, for which reply. */
+struct stale {
+	const struct cache_key *key;
+	const struct dns_query *query;
+	enum net_proto          proto;
+	uint32_t                ttl_s;
+	uint64_t                boot_ms;
+};
+
+/* Copies stale data behind the question at msg.  An extended error gives way before data does, and TC says that
+ * something is missing (RFC 8914 s. 3).  False: there is none. */
+static bool resolver_find_stale(struct resolver *r, const struct stale *s, uint8_t *msg,
+                                struct cache_found *found)
+{
+	const struct dns_reply_head with = { .ede = DNS_EDE_STALE }, without = { .ede = DNS_EDE_NONE };
+	uint8_t                    *body = msg + dns_reply_head_len(s->query);
+
+	if (!cache_find_stale(r->env.cache, s->key, s->boot_ms, s->ttl_s, body,
+	                      resolver_room(r, s->query, s->proto, &with), found))
+		return false;
+	if (found->fit != DNS_FIT_NOT) {
+		found->head.ede = found->kind == DNS_ANSWER_NXDOMAIN ? DNS_EDE_STALE_NXDOMAIN : DNS_EDE_STALE;
+		return true;
+	}
+	if (!cache_find_stale(r->env.cache, s->key, s->boot_ms, s->ttl_s, body,
+	                      resolver_room(r, s->query, s->proto, &without), found))
+		return false;
+	found->head.flags |= DNS_TC;
+	return true;
+}
+
 /* ---- clients that wait ---- */
 
 /* The client's wait is over: off every list, memory kept until client_free(). */
@@ -176,6 +237,11 @@ static void client_release(struct client *c)
 	stats_set(&resolver_stats(c->resolver)->waiting_now, c->resolver->waiting);
 }
 
+static void client_wait_until(struct client *c, uint64_t after_ms)
+{
+	timer_start(c->resolver->env.timers, &c->deadline, c->asked_us / 1000 + after_ms);
+}
+
 static void client_free(struct client *c)
 {
 	reply_path_drop(&c->path);
@@ -183,12 +249,11 @@ static void client_free(struct client *c)
 }
 
 /* Sends what stands in the resolver's scratch from the question's end on, len octets of records. */
-static void client_send(struct client *c, struct dns_reply_head *head, size_t len)
+static void client_send(struct client *c, struct dns_reply_head *head, size_t len, enum stats_outcome outcome)
 {
-	struct resolver   *r = c->resolver;
-	struct stats      *s = resolver_stats(r);
-	enum stats_outcome outcome = c->joined ? OUTCOME_JOINED : OUTCOME_MISS;
-	uint64_t           now_us;
+	struct resolver *r = c->resolver;
+	struct stats    *s = resolver_stats(r);
+	uint64_t         now_us;
 
 	head->udp_size = r->view->setup->conf.times.edns_size;
 	head->keepalive_100ms = c->keepalive_100ms;
@@ -204,6 +269,26 @@ static void client_send(struct client *c, struct dns_reply_head *head, size_t le
 	client_free(c);
 }
 
+static enum stats_outcome client_outcome(const struct client *c)
+{
+	return c->joined ? OUTCOME_JOINED : OUTCOME_MISS;
+}
+
+/* The stale data that it has waited not to need.  False: that has gone meanwhile. */
+static bool client_send_stale(struct client *c, enum stats_counter why, uint32_t ttl_s)
+{
+	struct resolver   *r = c->resolver;
+	struct cache_found found;
+	struct stale       stale = { .key = flight_key(&c->waiter), .query = &c->query, .proto = c->path.proto,
+		                     .ttl_s = ttl_s, .boot_ms = clock_boot_ms(r->env.upstream.clock) };
+
+	if (!c->has_stale || !resolver_find_stale(r, &stale, r->scratch, &found))
+		return false;
+	stats_count(resolver_stats(r), why);
+	client_send(c, &found.head, found.len, OUTCOME_STALE);
+	return true;
+}
+
 static void client_on_done(struct waiter *w, const struct dns_answer *answer, const struct flight_end *end)
 {
 	struct client        *c = list_entry(w, struct client, waiter);
@@ -213,7 +298,8 @@ static void client_on_done(struct waiter *w, const struct dns_answer *answer, co
 	size_t                len = 0;
 
 	if (!answer) {
-		client_send(c, &head, 0);
+		if (!client_send_stale(c, STATS_STALE_FAILED, resolver_times(r)->stale_ttl_s))
+			client_send(c, &head, 0, client_outcome(c));
 		return;
 	}
 	if (dns_answer_write(answer, 0, body, resolver_room(r, &c->query, c->path.proto, &head), &head,
@@ -225,7 +311,7 @@ static void client_on_done(struct waiter *w, const struct dns_answer *answer, co
 			dns_answer_write(answer, 0, body, resolver_room(r, &c->query, c->path.proto, &head), &head,
 			                 &len);
 	}
-	client_send(c, &head, len);
+	client_send(c, &head, len, client_outcome(c));
 }
 
 static void client_on_deadline(struct timer *t)
@@ -234,11 +320,18 @@ static void client_on_deadline(struct timer *t)
 	struct flight_end     end = flight_so_far(&c->waiter);
 	struct dns_reply_head head = { .rcode = DNS_SERVFAIL, .ede = end.ede, .ede_text = end.ede_text };
 
+	if (client_send_stale(c, STATS_STALE_WAIT, STALE_TTL_FLYING))
+		return;
+	if (c->has_stale) {		/* flushed, then: it waits like everybody else */
+		c->has_stale = false;
+		client_wait_until(c, c->resolver->view->setup->conf.times.query_timeout_ms);
+		return;
+	}
 	stats_count(resolver_stats(c->resolver), STATS_QUERY_TIMEOUTS);
-	client_send(c, &head, 0);
+	client_send(c, &head, 0, client_outcome(c));
 }
 
-static struct client *client_new(struct now *n)
+static struct client *client_new(struct now *n, bool has_stale)
 {
 	struct resolver *r = n->r;
 	struct client   *c = malloc(sizeof *c + n->q.question_len);
@@ -255,9 +348,9 @@ static struct client *client_new(struct now *n)
 	c->keepalive_100ms = (uint16_t)(n->m->keepalive_ms / 100);
 	c->joined = false;
 	c->limited = false;
+	c->has_stale = has_stale;
 	timer_init(&c->deadline, client_on_deadline);
-	timer_start(r->env.timers, &c->deadline,
-	            n->m->mono_us / 1000 + r->view->setup->conf.times.query_timeout_ms);
+	client_wait_until(c, has_stale ? resolver_stale_wait_ms(r) : r->view->setup->conf.times.query_timeout_ms);
 	list_append(&r->clients, &c->node);
 	r->waiting++;
 	stats_set(&resolver_stats(r)->waiting_now, r->waiting);
@@ -278,19 +371,38 @@ static bool client_is_repeat(const struct waiter *w, const void *arg)
 
 /* ---- the walk of a query ---- */
 
+/* Stale data at once.  False: there is none any more. */
+static bool resolver_stale_now(struct now *n, enum stats_counter why, uint32_t ttl_s, enum net_verdict *verdict)
+{
+	struct cache_found found;
+	struct stale       stale = { .key = &n->key, .query = &n->q, .proto = n->m->proto, .ttl_s = ttl_s,
+		                     .boot_ms = n->m->boot_ms };
+
+	if (!resolver_find_stale(n->r, &stale, n->reply->octets, &found))
+		return false;
+	stats_count(resolver_stats(n->r), why);
+	*verdict = resolver_reply_now(n, &found.head, found.len, OUTCOME_STALE);
+	return true;
+}
+
 static enum net_verdict resolver_overload(struct now *n, enum stats_counter why)
 {
+	enum net_verdict verdict;
+
 	stats_count(resolver_stats(n->r), why);
+	if (n->has_stale &&
+	    resolver_stale_now(n, STATS_STALE_OVERLOAD, resolver_times(n->r)->stale_ttl_s, &verdict))
+		return verdict;
 	return resolver_error_now(n, DNS_SERVFAIL, DNS_EDE_NONE, OUTCOME_MISS);
 }
 
-/* Not in the cache: a flight is joined or begun, and the client waits. */
-static enum net_verdict resolver_miss(struct now *n, size_t route, const struct cache_key *key)
+/* Nothing fresh: a flight is joined or begun, and the client waits. */
+static enum net_verdict resolver_miss(struct now *n)
 {
 	struct resolver    *r = n->r;
 	const struct setup *setup = r->view->setup;
-	struct flight      *f = flight_find(r->flights, key);
-	struct flight_ask   ask = { .view = r->view, .route = route, .key = *key };
+	struct flight      *f = flight_find(r->flights, &n->key);
+	struct flight_ask   ask = { .view = r->view, .route = n->route, .key = n->key };
 	struct client      *c;
 	int                 joined;
 
@@ -298,11 +410,11 @@ static enum net_verdict resolver_miss(struct now *n, size_t route, const struct 
 		stats_count(resolver_stats(r), STATS_REPEATED);
 		return NET_SILENCE;			/* the reply that is due serves this one too */
 	}
-	if (!setup->conf.policy->routes[route].upstream_count)
+	if (!setup->conf.policy->routes[n->route].upstream_count)
 		return resolver_error_now(n, DNS_SERVFAIL, DNS_EDE_NO_REACHABLE_AUTHORITY, OUTCOME_MISS);
 	if (r->waiting >= (size_t)setup->conf.times.max_flights * CLIENTS_A_FLIGHT)
 		return resolver_overload(n, STATS_OVERLOAD);
-	c = client_new(n);
+	c = client_new(n, n->has_stale);
 	if (!c)
 		return resolver_overload(n, STATS_NO_MEMORY);
 	reply_path_keep(&c->path, n->m);
@@ -323,6 +435,37 @@ static enum net_verdict resolver_miss(struct now *n, size_t route, const struct 
 	return NET_LATER;
 }
 
+/* Does a failure that was seen in this epoch of the route still count? */
+static bool resolver_holds(const struct now *n, uint16_t epoch)
+{
+	return !epoch || epoch == route_epoch(n->r->view, n->route);
+}
+
+/* An answer is known, but past its TTL: it is used at once where waiting is no use, else after a while. */
+static enum net_verdict resolver_past(struct now *n, const struct cache_found *found)
+{
+	const struct view *v = n->r->view;
+	uint32_t           ttl_s = resolver_times(n->r)->stale_ttl_s;
+	enum net_verdict   verdict;
+
+	n->has_stale = true;
+	if (found->claim == CACHE_CLAIMED && found->left_ms >= -REFRESH_GRACE_MS) {
+		if (resolver_stale_now(n, STATS_STALE_REFRESH, STALE_TTL_GRACE, &verdict))
+			return verdict;
+	} else if (route_is_stranded(v, n->route)) {
+		route_want(v, n->route);
+		if (resolver_stale_now(n, STATS_STALE_DOWN, ttl_s, &verdict))
+			return verdict;
+	} else if (!v->setup->conf.policy->routes[n->route].upstream_count) {
+		if (resolver_stale_now(n, STATS_STALE_DOWN, ttl_s, &verdict))
+			return verdict;
+	} else if (found->failed && resolver_holds(n, found->epoch)) {
+		if (resolver_stale_now(n, STATS_STALE_HELD, ttl_s, &verdict))
+			return verdict;
+	}
+	return resolver_miss(n);
+}
+
 /* Reads a message, and finds what the cache will be asked. */
 static void resolver_read(struct resolver *r, const struct net_message *m, struct now *n)
 {
@@ -331,6 +474,7 @@ static void resolver_read(struct resolver *r, const struct net_message *m, struc
 	n->r = r;
 	n->rcode = dns_query_read(m->octets, m->len, m->proto == NET_TCP, q);
 	n->has_key = n->rcode == DNS_NOERROR && q->qclass == DNS_IN;
+	n->has_stale = false;
 	if (!n->has_key)
 		return;
 	n->route = policy_route(r->view->setup->policy, q->qname, q->qname_len);
@@ -375,10 +519,20 @@ static enum net_verdict resolver_resolve(struct now *n)
 	struct resolver   *r = n->r;
 	struct cache_found found = { .head.ede = DNS_EDE_NONE };
 
-	if (cache_find(r->env.cache, &n->key, n->m->boot_ms, n->reply->octets + dns_reply_head_len(&n->q),
-	               resolver_room(r, &n->q, n->m->proto, &found.head), &found) == CACHE_FRESH)
+	switch (cache_find(r->env.cache, &n->key, n->m->boot_ms, n->reply->octets + dns_reply_head_len(&n->q),
+	                   resolver_room(r, &n->q, n->m->proto, &found.head), &found)) {
+	case CACHE_FRESH:
+		if (found.kind == DNS_ANSWER_FAILURE && !resolver_holds(n, found.epoch))
+			break;
+		if (refresh_is_near(&found) && resolver_times(r)->prefetch)
+			refreshes_on_hit(r->refreshes, n->route, &n->key, &found);
 		return resolver_hit(n, &found);
-	return resolver_miss(n, n->route, &n->key);
+	case CACHE_STALE:
+		return resolver_past(n, &found);
+	case CACHE_MISS:
+		break;
+	}
+	return resolver_miss(n);
 }
 
 /* The walk of one message. */
@@ -434,7 +588,8 @@ void resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsig
 {
 	struct resolver *r = arg;
 
-	(void)n;
+	flights_credit(r->flights, n);
+	refreshes_credit(r->refreshes, n);
 	for (unsigned i = 0; i < OUTCOMES; i++) {
 		if (!r->batch[i])
 			continue;
@@ -467,16 +622,24 @@ struct resolver *resolver_new(const struct resolver_env *env, struct setup *setu
 		.timers = env->timers,
 		.cache = env->cache,
 	};
+	r->env.upstream.timers = env->timers;
+	r->env.upstream.open = &r->open;
+	r->env.upstream.edns_size = setup->conf.times.edns_size;
+	exchanges_init(&r->open);
 	r->view = view_new(setup, NULL, &r->env.upstream);
 	r->flights = flights_new(&flights_env);
+	r->refreshes = refreshes_new(&(struct refreshes_env){
+		.upstream = &r->env.upstream, .timers = env->timers, .cache = env->cache, .flights = r->flights,
+		.view = &r->view });
 	r->scratch = malloc(DNS_MESSAGE_MAX + 1);
 	r->announced = malloc(NET_BATCH * sizeof *r->announced);
 	rng_bytes(env->upstream.rng, (uint8_t *)&secret, sizeof secret);
 	r->limits = limits_new(&secret);
-	if (!r->view || !r->flights || !r->scratch || !r->announced || !r->limits) {
+	if (!r->view || !r->flights || !r->refreshes || !r->scratch || !r->announced || !r->limits) {
 		resolver_free(r);
 		return NULL;
 	}
+	cache_set_stale(env->cache, resolver_times(r)->stale_s);
 	return r;
 }
 
@@ -488,6 +651,8 @@ int resolver_reconfigure(struct resolver *r, struct setup *setup)
 		return -ENOMEM;
 	view_unref(r->view);
 	r->view = v;
+	r->env.upstream.edns_size = v->setup->conf.times.edns_size;
+	cache_set_stale(r->env.cache, resolver_times(r)->stale_s);
 	return 0;
 }
 
@@ -501,6 +666,7 @@ void resolver_free(struct resolver *r)
 		client_release(c);
 		client_free(c);
 	}
+	refreshes_free(r->refreshes);
 	flights_free(r->flights);
 	view_unref(r->view);
 	limits_free(r->limits);

@@ -12,7 +12,7 @@ void histogram_read(const struct histogram *h, struct histogram_view *into)
 	into->sum_us += atomic_load_explicit(&h->sum_us, memory_order_relaxed);
 }
 
-static uint64_t histogram_lower_us(unsigned bucket)
+uint64_t histogram_lower_us(unsigned bucket)
 {
 	unsigned e = (bucket - 1) / 4 + 4, part = (bucket - 1) % 4;
 

@@ -49,6 +49,7 @@ static inline void histogram_add(struct histogram *h, uint64_t us, uint64_t n)
 }
 
 void     histogram_read(const struct histogram *h, struct histogram_view *into);	/* adds to into */
+uint64_t histogram_lower_us(unsigned bucket);		/* inclusive */
 uint64_t histogram_upper_us(unsigned bucket);		/* exclusive upper bound; the last: UINT64_MAX */
 /* The middle of the bucket that holds the q-quantile (0 < q <= 1); 0 when empty. */
 uint64_t histogram_quantile_us(const struct histogram_view *v, double q);

@@ -38,6 +38,23 @@ enum stats_counter {
 	STATS_FLIGHTS,		/* questions taken upstream */
 	STATS_SENDS,		/* tries of all flights */
 	STATS_RESENDS,		/* tries after a flight's first */
+	STATS_HEDGES,		/* those sent while another was still open */
+	STATS_HEDGES_WON,	/* answers to those before the first had been answered */
+	STATS_HEDGES_REFUSED,	/* not sent, since a tenth of the queries had one already */
+	STATS_PARKED,		/* questions that waited for an upstream to come back */
+	STATS_STALE_WAIT,	/* stale replies (their sum is the outcome): the refresh took too long … */
+	STATS_STALE_FAILED,	/* … or failed just now … */
+	STATS_STALE_HELD,	/* … or failed not long ago … */
+	STATS_STALE_DOWN,	/* … no upstream of the route works … */
+	STATS_STALE_REFRESH,	/* … a refresh by timer is under way, just past the TTL … */
+	STATS_STALE_OVERLOAD,	/* … a bound was reached */
+	STATS_PREFETCH_HIT,	/* refreshes begun by a hit near the end of the TTL */
+	STATS_PREFETCH_TIMER,	/* … by the clock, before the end of the TTL */
+	STATS_PREFETCH_EXPIRY,	/* … by the clock, at the end of the TTL */
+	STATS_PREFETCH_GAINED,	/* refreshes that brought a new TTL … */
+	STATS_PREFETCH_USELESS,	/* … only what was left of the old one … */
+	STATS_PREFETCH_FAILED,	/* … nothing */
+	STATS_PREFETCH_REFUSED,	/* put off or left out: over the budget, or behind clients' questions */
 	STATS_TCP_RETRIES,	/* asked again by TCP after a truncated UDP answer */
 	STATS_UPSTREAM_IGNORED,	/* messages from upstream that do not match what was asked */
 	STATS_UPSTREAM_MALFORMED,	/* matching ones that cannot be parsed */

@@ -11,6 +11,16 @@ enum upstream_proto {
 	UPSTREAM_TCP,		/* tcp://: nothing but TCP */
 };
 
+/* How a route chooses among its upstreams. */
+enum upstream_policy {
+	UPSTREAM_FASTEST,	/* the better of two random ones */
+	UPSTREAM_ORDERED,	/* the first that is healthy */
+	UPSTREAM_SPREAD,	/* any, evenly */
+	UPSTREAM_RACE,		/* two at once, and the first answer wins */
+};
+
+extern const char *const upstream_policy_names[];	/* by policy; NULL ends them */
+
 struct upstream_conf {
 	char               *name;	/* what people call it: its name, or its URL in normal form */
 	char               *url;	/* normal form, e.g. udp://192.0.2.1:53; identity over reloads */
@@ -22,7 +32,7 @@ struct upstream_conf {
 struct upstream_times {
 	uint32_t query_timeout_ms;	/* the client is answered by then */
 	uint32_t resolve_timeout_ms;	/* the flight ends by then */
-	uint32_t resend_after_ms;	/* h */
+	uint32_t resend_after_ms;	/* h; 0: learned from each upstream's answers */
 	uint16_t edns_size;		/* octets offered in our OPT */
 	uint16_t case_mixing;		/* boolean: random letter case in the question sent */
 	uint32_t max_flights;		/* per worker */

@@ -19,6 +19,39 @@ static struct exchange *exchange_of(struct transport_send *s)
 	return list_entry(s, struct exchange, send);
 }
 
+/* ---- all that are open ---- */
+
+void exchanges_init(struct exchanges *e)
+{
+	for (unsigned i = 0; i < EXCHANGE_BUCKETS; i++)
+		list_init(&e->bucket[i]);
+}
+
+static const struct list *exchanges_bucket(const struct exchanges *e, const struct exchange_question *q)
+{
+	return &e->bucket[q->name_hash & (EXCHANGE_BUCKETS - 1)];
+}
+
+static bool exchange_asks_like(const struct exchange_question *a, const struct exchange_question *b)
+{
+	return a->name_hash == b->name_hash && a->scrub.qtype == b->scrub.qtype &&
+	       dns_name_equal(a->scrub.qname, a->scrub.qname_len, b->scrub.qname, b->scrub.qname_len);
+}
+
+struct exchange *exchange_next_like(const struct exchanges *all, const struct exchange_question *q,
+                                    const struct exchange *after)
+{
+	const struct list *head = exchanges_bucket(all, q), *n = after ? after->open.next : head->next;
+
+	for (; n != head; n = n->next) {
+		struct exchange *x = list_entry((struct list *)(uintptr_t)n, struct exchange, open);
+
+		if (exchange_asks_like(x->question, q))
+			return x;
+	}
+	return NULL;
+}
+
 bool exchange_is_open(const struct exchange *x)
 {
 	return transport_lives(&x->send);
@@ -29,6 +62,7 @@ void exchange_end(struct exchange *x)
 	if (!exchange_is_open(x))
 		return;
 	transport_end(&x->send);
+	list_remove(&x->open);
 	x->ended_us = clock_mono_us(x->channel->env->clock);
 }
 
@@ -198,6 +232,20 @@ static void exchange_failed(struct exchange *x, uint8_t rcode)
 	exchange_finish(x, EXCHANGE_FAILED, NULL, NULL);
 }
 
+/* The server works, and it took so long. */
+static void exchange_note_answer(struct exchange *x)
+{
+	const struct dns_scrub_query *q = &x->question->scrub;
+	uint64_t                      now_us = clock_mono_us(x->channel->env->clock);
+	const struct health_answer    a = { .qname = q->qname, .qname_len = (uint8_t)q->qname_len,
+		                            .qtype = q->qtype, .name_hash = x->question->name_hash,
+		                            .sent_us = x->started_us };
+
+	channel_count(x->channel, UPSTREAM_ANSWERED);
+	histogram_add(&x->channel->stats->exchange, now_us - x->started_us, 1);
+	health_answered(&x->channel->upstream->health, &a, now_us);
+}
+
 /* The reply matches.  What does it say? */
 static void exchange_on_reply(struct exchange *x, const uint8_t *msg, size_t len)
 {
@@ -227,13 +275,11 @@ static void exchange_on_reply(struct exchange *x, const uint8_t *msg, size_t len
 	}
 	switch (dns_scrub_reply(env->scrub, msg, len, &x->question->scrub, &answer, &target)) {
 	case DNS_SCRUB_ANSWER:
-		channel_count(x->channel, UPSTREAM_ANSWERED);
-		histogram_add(&x->channel->stats->exchange, clock_mono_us(env->clock) - x->started_us, 1);
+		exchange_note_answer(x);
 		exchange_finish(x, EXCHANGE_ANSWER, &answer, NULL);
 		return;
 	case DNS_SCRUB_ALIAS_OUT:
-		channel_count(x->channel, UPSTREAM_ANSWERED);
-		histogram_add(&x->channel->stats->exchange, clock_mono_us(env->clock) - x->started_us, 1);
+		exchange_note_answer(x);
 		exchange_finish(x, EXCHANGE_ALIAS_OUT, &answer, &target);
 		return;
 	case DNS_SCRUB_FAILURE:
@@ -285,6 +331,7 @@ static void exchange_on_lost(struct transport_send *s, int error)
 {
 	struct exchange *x = exchange_of(s);
 
+	list_remove(&x->open);
 	x->error = error;
 	x->ended_us = clock_mono_us(x->channel->env->clock);
 	channel_count(x->channel, error == -ECONNRESET  ? UPSTREAM_CLOSED :
@@ -325,6 +372,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 		channel_count(x->channel, UPSTREAM_UNREACHABLE);
 		return err;
 	}
+	list_append((struct list *)(uintptr_t)exchanges_bucket(env->open, x->question), &x->open);
 	channel_count(x->channel, UPSTREAM_SENT);
 	return 0;
 }

@@ -14,9 +14,19 @@
 #include "net/transport.h"
 #include "upstream/upstream.h"
 
+#define EXCHANGE_BUCKETS 256u	/* a power of two */
+
+/* All open exchanges of a worker, by name, so that equal questions can be counted whoever asks them. */
+struct exchanges {
+	struct list bucket[EXCHANGE_BUCKETS];
+};
+
+void exchanges_init(struct exchanges *e);
+
 /* The question, the same for all exchanges of a flight. */
 struct exchange_question {
 	struct dns_scrub_query scrub;		/* name, type, DO, TTL bounds, route */
+	uint64_t               name_hash;	/* keyed, of the name in lower case */
 	bool                   checking_disabled;	/* the client's CD (RFC 4035 s. 3.2.2) */
 	uint16_t               edns_size;
 	bool                   case_mixing;
@@ -36,6 +46,7 @@ enum exchange_event {
 
 struct exchange {
 	struct transport_send           send;
+	struct list                     open;		/* among all that are */
 	const struct exchange_question *question;	/* borrowed while open */
 	struct channel                 *channel;	/* borrowed while open */
 	/* The owner hears events here; it may free the exchange during one that ends it. */
@@ -55,6 +66,10 @@ struct exchange {
 /* Sends.  The caller has set question, channel and on_event.  0, or a negative errno: nothing was sent. */
 int  exchange_start(struct exchange *x, enum transport_kind kind);
 bool exchange_is_open(const struct exchange *x);
+/* The open exchanges that ask for the same name and type, whatever else differs: the first (after NULL), the
+ * next, and NULL at the end. */
+struct exchange *exchange_next_like(const struct exchanges *all, const struct exchange_question *q,
+                                    const struct exchange *after);
 /* Stops listening; fine when it is over. */
 void exchange_end(struct exchange *x);
 

@@ -1,5 +1,8 @@
 liblarder_a_SOURCES += \
+	src/upstream/choice.c src/upstream/choice.h \
 	src/upstream/conf.h \
 	src/upstream/exchange.c src/upstream/exchange.h \
+	src/upstream/health.c src/upstream/health.h \
+	src/upstream/prober.c src/upstream/prober.h \
 	src/upstream/upstream.c src/upstream/upstream.h
 EXTRA_DIST += src/upstream/README.md

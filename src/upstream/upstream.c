@@ -1,6 +1,8 @@
 /* upstream.c - upstreams and channels: who holds what for how long. */
 #include "upstream/upstream.h"
 
+#include "upstream/prober.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,7 @@ struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_
 	if (!u)
 		return NULL;
 	atomic_init(&u->refs, 1);
+	health_init(&u->health);
 	u->worker_count = worker_count;
 	u->conf = *conf;
 	u->conf.name = strdup(conf->name);
@@ -36,6 +39,7 @@ void upstream_unref(struct upstream *u)
 {
 	if (!u || atomic_fetch_sub(&u->refs, 1) > 1)
 		return;
+	health_done(&u->health);
 	free(u->conf.name);
 	free(u->conf.url);
 	free(u);
@@ -51,6 +55,11 @@ struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
 	c->upstream = upstream_ref(u);
 	c->env = env;
 	c->stats = &u->stats[env->worker];
+	c->prober = prober_new(c);
+	if (!c->prober) {
+		channel_unref(c);
+		return NULL;
+	}
 	return c;
 }
 
@@ -64,6 +73,7 @@ void channel_unref(struct channel *c)
 {
 	if (!c || --c->refs > 0)
 		return;
+	prober_free(c->prober);
 	for (unsigned i = 0; i < TRANSPORT_KINDS; i++)
 		transport_close(c->transport[i]);
 	upstream_unref(c->upstream);

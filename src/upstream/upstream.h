@@ -10,6 +10,7 @@
 #include "net/transport.h"
 #include "stats/stats.h"
 #include "upstream/conf.h"
+#include "upstream/health.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,14 +18,18 @@
 #include <stdint.h>
 
 struct clock;
+struct exchanges;
+struct prober;
 struct rng;
 struct dns_scrub;
+struct timers;
 
 struct upstream {
 	_Atomic unsigned     refs;		/* owners: setups and channels */
 	struct upstream_conf conf;		/* copied */
 	/* The server rejects EDNS until then (CLOCK_BOOTTIME, ms; RFC 6891 s. 6.2.2). */
 	_Atomic uint64_t     no_edns_until_ms;
+	struct health        health;
 	unsigned             worker_count;
 	struct stats_upstream stats[];		/* one for each worker */
 };
@@ -45,10 +50,13 @@ static inline enum transport_kind upstream_stream(const struct upstream *u)
 struct upstream_env {
 	const struct clock           *clock;
 	struct rng                   *rng;
+	struct timers                *timers;	/* on CLOCK_MONOTONIC, ms */
 	struct stats                 *stats;
+	struct exchanges             *open;	/* all that are, of this worker */
 	struct dns_scrub             *scrub;
 	const struct transport_maker *maker;
 	unsigned                      worker;	/* its index in upstream.stats */
+	uint16_t                      edns_size;	/* octets that probes offer in their OPT */
 };
 
 struct channel {
@@ -56,6 +64,7 @@ struct channel {
 	struct upstream           *upstream;	/* a reference */
 	const struct upstream_env *env;		/* borrowed */
 	struct stats_upstream     *stats;	/* upstream->stats[worker] */
+	struct prober             *prober;
 	struct transport          *transport[TRANSPORT_KINDS];	/* NULL: not yet */
 };
 

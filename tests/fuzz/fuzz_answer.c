@@ -96,6 +96,7 @@ static struct world {
 	struct rng             rng;
 	struct transport_maker maker;
 	struct upstream_env    env;
+	struct exchanges       open;
 	struct upstream       *upstream;
 	struct channel        *channel;
 	struct cache          *cache;
@@ -124,7 +125,9 @@ static void fuzz_setup(void)
 	rng_init(&world->rng, fuzz_random, NULL);
 	world->maker.make = fuzz_make;
 	world->env = (struct upstream_env){ .clock = &fuzz_clock, .rng = &world->rng, .stats = &world->stats,
-	                                    .scrub = dns_scrub_new(), .maker = &world->maker };
+	                                    .scrub = dns_scrub_new(), .maker = &world->maker,
+	                                    .open = &world->open };
+	exchanges_init(&world->open);
 	world->upstream = upstream_new(&conf, 1);
 	fuzz_holds(world->upstream && world->env.scrub);
 	world->channel = channel_new(world->upstream, &world->env);

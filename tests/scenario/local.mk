@@ -48,6 +48,7 @@ EXTRA_DIST += \
 	tests/scenario/cache-under-flood.scn \
 	tests/scenario/case-mixing.scn \
 	tests/scenario/chase-and-client-share-a-flight.scn \
+	tests/scenario/chased-alias-ages.scn \
 	tests/scenario/client-garbage.scn \
 	tests/scenario/client-long-names.scn \
 	tests/scenario/client-tcp-hangs-up.scn \
@@ -92,6 +93,7 @@ EXTRA_DIST += \
 	tests/scenario/repeat-joins.scn \
 	tests/scenario/resend-schedule.scn \
 	tests/scenario/resolve-timeout-ends-sends.scn \
+	tests/scenario/resolve-timeout-over-alias-chain.scn \
 	tests/scenario/silent-upstream-says-22.scn \
 	tests/scenario/size-limits.scn \
 	tests/scenario/special-names.scn \

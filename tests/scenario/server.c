@@ -117,6 +117,24 @@ static const char *server_judge(const struct server *s, const struct sent *q)
 
 /* ---- receiving ---- */
 
+/* NS of the root: larder asks it to find out whether a server works, and every resolver knows it. */
+static bool sent_is_probe(const struct sent *q)
+{
+	return q->packet.qname.len == 1 && q->packet.qtype == DNS_NS;
+}
+
+static void server_reply_to_probe(struct server *s, const struct sent *q, struct place *p)
+{
+	static const uint8_t ns[] = { 0, 0, 2, 0, 1, 0, 0, 0x0e, 0x10, 0, 3, 1, 'a', 0 };
+	uint8_t              msg[DNS_HEADER_LEN + 5 + sizeof ns] = { 0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0,
+		                                                     0, 0, 2, 0, 1 };
+
+	msg[0] = (uint8_t)(q->packet.id >> 8);
+	msg[1] = (uint8_t)q->packet.id;
+	memcpy(msg + DNS_HEADER_LEN + 5, ns, sizeof ns);
+	carrier_post(p, s->delay_us, msg, sizeof msg);
+}
+
 static void server_reply(struct server *s, const struct sent *q, struct place *p)
 {
 	char question[DNS_NAME_TEXT_MAX + 64] = "";
@@ -138,6 +156,10 @@ static void server_reply(struct server *s, const struct sent *q, struct place *p
 	}
 	if (rules_reply(s, q, p))
 		return;
+	if (sent_is_probe(q)) {
+		server_reply_to_probe(s, q, p);
+		return;
+	}
 	sent_print(q, question, sizeof question);
 	story_fail(s->world->story, "U%u was asked %s, of which nothing says how it replies", s->number,
 	           question);
@@ -164,7 +186,7 @@ void server_receive(struct server *s, enum transport_kind kind, struct place *p,
 	q->connection = connection;
 	q->at_us = s->world->mono_us;
 	s->sends++;
-	if (!s->ignored)
+	if (!s->ignored && (!sent_is_probe(q) || s->shows_probes))
 		list_append(&s->log, &q->node);
 	list_append(&s->open, &q->open);
 	place_note(p, q);

@@ -40,6 +40,7 @@ struct server {
 	struct list       rules;	/* struct rule, newest first */
 	struct list       log, open;	/* struct sent, oldest first */
 	bool              ignored;	/* its log is of no interest */
+	bool              shows_probes;	/* NS of the root is in its log */
 	/* Instead of rules; for tests that make replies by themselves. */
 	void            (*reply)(struct server *s, const struct sent *q, struct place *p);
 };

@@ -277,6 +277,8 @@ void server_statement(struct statement *st, unsigned number)
 		rules_free(s);
 	else if (words_is(w, 1, "unwatched"))
 		s->ignored = true;
+	else if (words_is(w, 1, "shows") && words_is(w, 2, "probes"))
+		s->shows_probes = true;
 	else if ((udp || tcp) && words_is(w, 2, "is"))
 		server_is(st, s, 3, udp, tcp);
 	else if (words_is(w, 1, "is"))

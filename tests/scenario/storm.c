@@ -157,17 +157,21 @@ static void storm_hang_up(struct storm *s)
 static void storm_configure(struct storm *s)
 {
 	struct world *w = &s->world;
-	char          yaml[1024];
+	char          yaml[1024], resend[16] = "auto";
 
+	if (world_random(w, 2))
+		snprintf(resend, sizeof resend, "%ums", (unsigned)(10 + world_random(w, 600)));
 	snprintf(yaml, sizeof yaml,
 	         "forward: [%s]\nroutes:\n  corp.example: [%s]\n"
-	         "resend-after: %ums\nquery-timeout: 4s\nresolve-timeout: %us\nmax-flights: %u\n"
-	         "edns-size: %u\ncase-mixing: %s\ncache:\n  size: 1M\n  negative-ttl: 5m\n",
+	         "policy: %s\nresend-after: %s\nquery-timeout: 4s\nresolve-timeout: %us\nmax-flights: %u\n"
+	         "edns-size: %u\ncase-mixing: %s\ncache:\n  size: 1M\n  negative-ttl: 5m\n"
+	         "  stale: %s\n  prefetch: %s\n",
 	         (const char *[]){ "U1", "U1, U2", "tcp://U1", "U2, tcp://U1" }[world_random(w, 4)],
 	         (const char *[]){ "U3", "U4, U3", "tcp://U4" }[world_random(w, 3)],
-	         (unsigned)(10 + world_random(w, 600)), (unsigned)(4 + world_random(w, 8)),
+	         upstream_policy_names[world_random(w, UPSTREAM_RACE + 1)], resend,
+	         (unsigned)(4 + world_random(w, 8)),
 	         (unsigned)(world_random(w, 4) ? 4096 : 16), (unsigned)(512 + world_random(w, 800)),
-	         world_random(w, 3) ? "no" : "yes");
+	         world_random(w, 3) ? "no" : "yes", s->truth.stale ? "1h" : "0", world_random(w, 2) ? "no" : "yes");
 	world_configure(w, yaml);
 }
 
@@ -274,6 +278,7 @@ static bool storm_play(unsigned seed)
 	world_init(&s->world, &s->story, seed);
 	carrier_init_maker(&s->world);
 	truth_init(&s->truth, &s->world);
+	s->truth.stale = seed % 2;
 	for (unsigned n = 1; n <= SERVERS; n++) {
 		server_of(&s->world, n)->reply = storm_reply;
 		server_of(&s->world, n)->ignored = true;

@@ -32,6 +32,7 @@ struct truth_name {
 struct truth {
 	struct world     *world;
 	struct truth_name names[TRUTH_NAMES];
+	bool              stale;	/* data past their TTL may be used, with TTLs of their own */
 };
 
 void truth_init(struct truth *t, struct world *w);

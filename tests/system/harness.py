@@ -911,10 +911,17 @@ class Larder:
     dict is written to the file as it is.  "{port}" in `listen` stands for the
     port chosen.  Without `forward` and `resolv-file` the latter is an empty
     file, so that no test asks the machine's real resolvers.
+
+    With `steady`, what larder would learn is fixed, so that a test is about
+    one thing: upstreams in order, resends at 300 ms, no stale data, no
+    prefetch.  Without it these are as a user has them.
     """
 
+    STEADY = {"policy": "ordered", "resend-after": "300ms",
+              "cache": {"stale": "0s", "prefetch": False}}
+
     def __init__(self, forward=(), *, conf=None, listen=None, args=(),
-                 expect_start=True, env=None):
+                 expect_start=True, env=None, steady=True):
         self.dir = tempfile.mkdtemp(prefix="larder-")
         os.chmod(self.dir, 0o755)
         self.conf_path = os.path.join(self.dir, "larder.yaml")
@@ -930,6 +937,8 @@ class Larder:
                   for a in (listen or ["127.0.0.1:{port}"])]
         self.base = {"listen": listen, "threads": 1,
                      "control-socket": self.control}
+        if steady:
+            self.base = _merge(self.base, self.STEADY)
         if isinstance(forward, (str, Upstream)):
             forward = [forward]
         if forward:

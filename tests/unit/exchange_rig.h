@@ -7,8 +7,9 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "base/timer.h"
 #include "dns/scrub.h"
-#include "upstream/upstream.h"
+#include "upstream/exchange.h"
 
 #define RIG_ID 0xabcd
 
@@ -20,6 +21,8 @@ struct rig {
 	struct stats           stats;
 	struct transport_maker maker;
 	struct upstream_env    env;
+	struct exchanges       open;
+	struct timers          timers;
 
 	unsigned               made, closed, sends, ends;
 	int                    send_error;	/* what the next send gives; 0: it is sent */
@@ -119,7 +122,10 @@ static inline void rig_init(struct rig *r)
 	rng_init(&r->rng, rig_random, &r->dice);
 	r->maker.make = rig_make;
 	r->env = (struct upstream_env){ .clock = &r->clock, .rng = &r->rng, .stats = &r->stats,
-	                                .scrub = dns_scrub_new(), .maker = &r->maker };
+	                                .scrub = dns_scrub_new(), .maker = &r->maker, .open = &r->open,
+	                                .timers = &r->timers, .edns_size = 1232 };
+	exchanges_init(&r->open);
+	timers_init(&r->timers, r->mono_us / 1000);
 	assert_non_null(r->env.scrub);
 }
 

@@ -218,6 +218,7 @@ static void model_put(struct model *m)
 		return;
 	if (kind == DNS_ANSWER_NXDOMAIN) {
 		*p.nxdomain = k;
+		p.exact->is = false;		/* it does no longer exist */
 	} else {
 		*p.exact = k;
 		p.nxdomain->is = false;		/* the name exists after all */
@@ -231,7 +232,7 @@ static void model_put_failure(struct model *m)
 	const struct known *k = model_best(m, &p);
 	struct known       *f = p.failure;
 	bool                fresh = k && k != f;
-	int                 err = cache_put_failure(m->cache, &p.key, 5, 60, m->now_ms);
+	int                 err = cache_put_failure(m->cache, &p.key, &(struct cache_hold){ .first_s = 5, .max_s = 60 }, m->now_ms);
 	unsigned            hold;
 
 	holds(m->d, err == (fresh ? -EEXIST : 0) || (m->forgets && err == 0));	/* FAIL-08 */
@@ -449,7 +450,7 @@ static void test_failure_holds(void **state)
 	(void)state;
 	for (unsigned round = 0; round < 2; round++) {
 		for (unsigned i = 0; i < COUNT_OF(holds_s); i++) {
-			assert_int_equal(cache_put_failure(c, &key, 5, 60, now), 0);
+			assert_int_equal(cache_put_failure(c, &key, &(struct cache_hold){ .first_s = 5, .max_s = 60 }, now), 0);
 			assert_int_equal(look(c, &key, now, &found), CACHE_FRESH);
 			assert_int_equal(found.kind, DNS_ANSWER_FAILURE);
 			assert_int_equal(found.head.rcode, DNS_SERVFAIL);
@@ -460,14 +461,14 @@ static void test_failure_holds(void **state)
 		}
 		sample_make(&s, DNS_ANSWER_POSITIVE, 10, 1);
 		assert_int_equal(cache_put(c, &key, &s.answer, now), 0);
-		assert_int_equal(cache_put_failure(c, &key, 5, 60, now + 1000), -EEXIST);	/* FAIL-08 */
+		assert_int_equal(cache_put_failure(c, &key, &(struct cache_hold){ .first_s = 5, .max_s = 60 }, now + 1000), -EEXIST);	/* FAIL-08 */
 		assert_int_equal(look(c, &key, now + 1000, &found), CACHE_FRESH);
 		assert_int_equal(found.kind, DNS_ANSWER_POSITIVE);
 		now += 11000;
 	}
 	/* a failure in a row of more than 255, and bounds that would overflow when doubled */
 	for (unsigned i = 0; i < 300; i++) {
-		assert_int_equal(cache_put_failure(c, &other, 300, 300, now), 0);
+		assert_int_equal(cache_put_failure(c, &other, &(struct cache_hold){ .first_s = 300, .max_s = 300 }, now), 0);
 		assert_int_equal(look(c, &other, now + 299000, &found), CACHE_FRESH);
 		now += 301000;
 	}
@@ -535,7 +536,7 @@ static void test_flood(void **state)
 			key = key_of(c, &name, DNS_A, 0, 1);
 			sample_make(&s, (enum dns_answer_kind)kind, 86400, i);
 			if (kind == DNS_ANSWER_FAILURE)
-				assert_int_equal(cache_put_failure(c, &key, 300, 300, 1000), 0);
+				assert_int_equal(cache_put_failure(c, &key, &(struct cache_hold){ .first_s = 300, .max_s = 300 }, 1000), 0);
 			else
 				assert_int_equal(cache_put(c, &key, &s.answer, 1000), 0);
 			if (i % 10 == 0) {		/* one question in eleven is for a busy name */

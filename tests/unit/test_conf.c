@@ -34,7 +34,13 @@ static void test_empty_file_has_the_defaults(void **state)
 		assert_int_equal(c->log_level, LOG_LEVEL_NOTICE);
 		assert_int_equal(c->times.query_timeout_ms, 4000);
 		assert_int_equal(c->times.resolve_timeout_ms, 10000);
-		assert_int_equal(c->times.resend_after_ms, 300);
+		assert_int_equal(c->times.resend_after_ms, 0);
+		assert_int_equal(c->choice, UPSTREAM_FASTEST);
+		assert_int_equal(c->cache_times.stale_s, 86400);
+		assert_int_equal(c->cache_times.stale_ttl_s, 30);
+		assert_int_equal(c->cache_times.stale_wait_ms, 0);
+		assert_int_equal(c->cache_times.recheck_s, 30);
+		assert_true(c->cache_times.prefetch);
 		assert_int_equal(c->times.max_flights, 4096);
 		assert_int_equal(c->times.edns_size, 1232);
 		assert_int_equal(c->times.case_mixing, 0);
@@ -257,8 +263,16 @@ static const struct {
 	{ "cache: {size: 64}\n", "1:15", "64 lacks its unit" },
 	{ "cache: {size: 1K}\n", "1:15", "must be between 1M and 64G, not 1K" },
 	{ "cache: {size: 99999999999999999G}\n", "1:15", "must be between 1M and 64G" },
-	{ "cache: {stale: 1d}\n", "1:16", "\"cache.stale\" is not built yet" },
-	{ "cache: {prefetch: yes}\n", "1:19", "\"cache.prefetch\" is not built yet" },
+	{ "cache: {stale: 8d}\n", "1:16", "\"cache.stale\" must be between 0s and 7d, not 8d" },
+	{ "cache: {stale-recheck: 301s}\n", "1:24", "\"cache.stale-recheck\" must be between 1s and 5m" },	/* STALE-05 */
+	{ "cache: {stale-wait: 1801ms}\n", "1:21", "\"cache.stale-wait\" must be between 1ms and 1800ms" },
+	{ "cache: {stale-wait: soon}\n", "1:21", "\"cache.stale-wait\" takes a time or auto, not \"soon\"" },
+	{ "query-timeout: 1s\ncache: {stale-wait: 1500ms}\n", "1:16", "must not be below \"cache.stale-wait\"" },	/* STALE-16 */
+	{ "query-timeout: auto\n", "1:16", "\"query-timeout\" takes a time, not \"auto\"" },
+	{ "policy: fastst\n", "1:9", "\"policy\" takes fastest, ordered, spread or race, not \"fastst\" (did you mean \"fastest\"?)" },
+	{ "route-policy: {a.example: ordered}\n", "1:16", "\"routes\" has no \"a.example\"" },
+	{ "forward: [192.0.2.1]\nroute-policy: {.: ordered}\n", "2:16", "which is what \"policy\" is for" },
+	{ "routes: {a.example: [192.0.2.1]}\nroute-policy: {a.example: [ordered]}\n", "2:27", "takes a single value" },
 	{ "case-mixing: 1\n", "1:14", "takes yes or no, not \"1\"" },
 	{ "log-level: notise\n", "1:12", "(did you mean \"notice\"?)" },
 	{ "user: ''\n", "1:7", "must have between 1 and 255 octets, not 0" },

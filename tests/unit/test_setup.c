@@ -244,13 +244,13 @@ static void test_no_memory(void **state)
 	(void)state;
 	assert_int_equal(alloc_fail_each(run_upstream, &conf), 3);
 	u = upstream_new(&conf, 1);
-	assert_int_equal(alloc_fail_each(run_channel, u), 2);
+	assert_int_equal(alloc_fail_each(run_channel, u), 3);
 	upstream_unref(u);
 	desk_init(&d, urls, 3);
 	d.policy.local_names = true;
 	assert_true(alloc_fail_each(run_setup, &d) >= 1 + 1 + 1 + 3 * 3);
 	s = setup_new(&d.conf, NULL);
-	assert_int_equal(alloc_fail_each(run_view, s), 1 + 3);
+	assert_int_equal(alloc_fail_each(run_view, s), 1 + 3 * 2);
 	assert_int_equal(s->refs, 1);			/* each view has given its own back */
 	setup_unref(s);
 }

@@ -1,0 +1,350 @@
+/* health.c - suspicion, the breaker, and times learned from answers.
+ *
+ * Always true under the lock:
+ *   - at most one control question or probe is under way, or the last one was
+ *     lost by a worker that ended, and its time is over;
+ *   - what is atomic agrees with what is not.
+ */
+#include "upstream/health.h"
+
+#include "dns/message.h"
+
+#include <string.h>
+
+#define HEDGE_MIN_US      10000u
+#define HEDGE_MAX_US      300000u
+#define TIMEOUT_MIN_US    200000u
+#define TIMEOUT_MAX_US    1000000u
+#define SUSPICIOUS        2u		/* failures in a row, for different names */
+#define CONTROL_APART_US  250000u	/* a zone that never answers must not make us ask all the time */
+#define PROBE_FIRST_US    500000u
+#define PROBE_MAX_US      30000000u
+#define PROBE_WANTED_US   500000u	/* between probes while a client waits for any upstream */
+#define WANTED_US         1000000u
+#define PROBE_LOST_US     5000000u	/* no report by then: whoever took it has gone */
+#define EARLY_MOST        4
+#define LAG_MS            1000u
+#define TIMES_SAMPLES     32.0f		/* with so many known, quantiles are read … */
+#define TIMES_EVERY       8u		/* … for every eighth only */
+
+static uint64_t health_clamp(uint64_t us, uint64_t min_us, uint64_t max_us)
+{
+	return us < min_us ? min_us : us > max_us ? max_us : us;
+}
+
+void health_init(struct health *h)
+{
+	memset(h, 0, sizeof *h);
+	pthread_mutex_init(&h->lock, NULL);
+	atomic_init(&h->timeout_us, TIMEOUT_MAX_US);
+}
+
+void health_done(struct health *h)
+{
+	pthread_mutex_destroy(&h->lock);
+}
+
+/* ---- what is atomic ---- */
+
+/* What choosing sees: the state, unless the operator knows better. */
+static void health_publish_state(struct health *h)
+{
+	enum health_state s = h->order == HEALTH_UP ? HEALTH_GOOD :
+	                      h->order == HEALTH_DOWN ? HEALTH_OPEN : h->own_state;
+
+	atomic_store_explicit(&h->state, (uint8_t)s, memory_order_relaxed);
+}
+
+static uint64_t health_timeout_us(const struct health *h)
+{
+	uint64_t us = 4 * recent_quantile_us(&h->answers, 0.99);
+
+	us = us ? health_clamp(us, TIMEOUT_MIN_US, TIMEOUT_MAX_US) : TIMEOUT_MAX_US;
+	return health_clamp(us << (h->backoff < 4 ? h->backoff : 4), TIMEOUT_MIN_US, TIMEOUT_MAX_US);
+}
+
+static void health_publish_times(struct health *h)
+{
+	uint64_t p50 = recent_quantile_us(&h->answers, 0.5), p75 = recent_quantile_us(&h->answers, 0.75);
+	uint64_t hedge = p50 + 4 * (p75 - p50);
+
+	atomic_store_explicit(&h->timeout_us, (uint32_t)health_timeout_us(h), memory_order_relaxed);
+	if (!p50)
+		return;
+	hedge = hedge < p50 + p50 / 5 ? p50 + p50 / 5 : hedge;
+	atomic_store_explicit(&h->p50_us, (uint32_t)p50, memory_order_relaxed);
+	atomic_store_explicit(&h->hedge_us, (uint32_t)health_clamp(hedge, HEDGE_MIN_US, HEDGE_MAX_US),
+	                      memory_order_relaxed);
+}
+
+/* ---- states ---- */
+
+/* The only writer of own_state. */
+static void health_enter(struct health *h, enum health_state to, enum health_reason reason, uint64_t now_us)
+{
+	enum health_state from = h->own_state;
+
+	if (from == to)
+		return;
+	h->own_state = to;
+	h->transitions[to][reason]++;
+	switch (to) {
+	case HEALTH_GOOD:
+		h->failures = 0;
+		h->probes = 0;
+		h->backoff = 0;
+		atomic_store_explicit(&h->opened_us, 0, memory_order_relaxed);
+		if (from == HEALTH_OPEN)	/* what failed meanwhile says nothing any more */
+			atomic_fetch_add_explicit(&h->epoch, 1, memory_order_relaxed);
+		break;
+	case HEALTH_SUSPECT:
+		break;
+	case HEALTH_OPEN:
+		h->probes = 0;
+		h->next_probe_us = now_us + PROBE_FIRST_US;
+		atomic_store_explicit(&h->opened_us, now_us, memory_order_relaxed);
+		break;
+	}
+	health_publish_state(h);
+}
+
+static enum health_reason health_last_reason(const struct health *h)
+{
+	return (enum health_reason)atomic_load_explicit(&h->reason, memory_order_relaxed);
+}
+
+/* Where the last two labels of a name begin. */
+static size_t health_parent_at(const uint8_t *name)
+{
+	size_t at = 0, last = 0, before = 0;
+
+	for (; name[at]; at += name[at] + 1u) {
+		before = last;
+		last = at;
+	}
+	return before;
+}
+
+static bool health_same_parent(const struct dns_name *a, const uint8_t *b, size_t b_len)
+{
+	size_t x = health_parent_at(a->octets), y = health_parent_at(b);
+
+	return dns_name_equal(a->octets + x, a->len - x, b + y, b_len - y);
+}
+
+/* The two questions kept lie under different parents: one zone that dies does not take both. */
+static void health_learn_question(struct health *h, const struct health_answer *a)
+{
+	struct health_question *q = &h->control[0];
+
+	if (a->qname_len <= 1)		/* the root is asked anyway */
+		return;
+	if (q->qname.len && !health_same_parent(&q->qname, a->qname, a->qname_len))
+		h->control[1] = *q;
+	memcpy(q->qname.octets, a->qname, a->qname_len);
+	q->qname.len = a->qname_len;
+	q->name_hash = a->name_hash;
+	q->qtype = a->qtype;
+}
+
+void health_answered(struct health *h, const struct health_answer *a, uint64_t now_us)
+{
+	pthread_mutex_lock(&h->lock);
+	recent_add(&h->answers, now_us - a->sent_us, now_us);
+	atomic_store_explicit(&h->sampled_us, now_us, memory_order_relaxed);
+	health_learn_question(h, a);
+	h->failures = 0;
+	/* An answer that was on its way when the breaker opened does not close it: probes do. */
+	if (h->own_state == HEALTH_SUSPECT ||
+	    (h->own_state == HEALTH_OPEN && a->sent_us > atomic_load_explicit(&h->opened_us, memory_order_relaxed)))
+		health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
+	if (h->backoff || h->answers.total < TIMES_SAMPLES || !(h->samples++ % TIMES_EVERY)) {
+		h->backoff = 0;
+		health_publish_times(h);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* One control question or probe at a time. */
+static bool health_take_question(struct health *h, uint64_t apart_us, uint64_t now_us)
+{
+	if (h->asking && now_us - h->asked_us < PROBE_LOST_US)
+		return false;
+	if (h->asked_us && now_us - h->asked_us < apart_us)
+		return false;
+	h->asking = true;
+	h->asked_us = now_us;
+	return true;
+}
+
+bool health_failed(struct health *h, enum health_reason reason, uint64_t name_hash, uint64_t now_us)
+{
+	bool ask = false;
+
+	pthread_mutex_lock(&h->lock);
+	atomic_store_explicit(&h->reason, (uint8_t)reason, memory_order_relaxed);
+	if (reason == HEALTH_SILENT) {
+		h->backoff++;
+		health_publish_times(h);
+	}
+	if (!h->failures || h->failed_name != name_hash)
+		h->failures++;
+	h->failed_name = name_hash;
+	if (h->failures >= SUSPICIOUS && h->own_state != HEALTH_OPEN) {
+		ask = health_take_question(h, CONTROL_APART_US, now_us);
+		h->controls += ask;
+		if (ask)
+			health_enter(h, HEALTH_SUSPECT, reason, now_us);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return ask;
+}
+
+/* ---- probes ---- */
+
+static uint64_t health_probe_due_us(const struct health *h)
+{
+	uint64_t often_us = h->asked_us + PROBE_WANTED_US;
+
+	return h->wanted_until_us > often_us && often_us < h->next_probe_us ? often_us : h->next_probe_us;
+}
+
+bool health_take_probe(struct health *h, uint64_t now_us)
+{
+	bool take = false;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->own_state == HEALTH_OPEN && h->order != HEALTH_DOWN && now_us >= health_probe_due_us(h))
+		take = health_take_question(h, 0, now_us);
+	h->probes_sent += take;
+	pthread_mutex_unlock(&h->lock);
+	return take;
+}
+
+uint64_t health_next_probe_us(struct health *h)
+{
+	uint64_t at_us = UINT64_MAX;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->own_state == HEALTH_OPEN && h->order != HEALTH_DOWN)
+		at_us = h->asking ? h->asked_us + PROBE_LOST_US : health_probe_due_us(h);
+	pthread_mutex_unlock(&h->lock);
+	return at_us;
+}
+
+void health_control(struct health *h, unsigned which, struct health_question *out)
+{
+	out->qname.len = 0;
+	pthread_mutex_lock(&h->lock);
+	if (which < HEALTH_QUESTIONS && !(which && h->probes % 2))
+		*out = h->control[which];
+	pthread_mutex_unlock(&h->lock);
+	if (out->qname.len)
+		return;
+	out->qname.len = 1;
+	out->qname.octets[0] = 0;
+	out->name_hash = 0;
+	out->qtype = DNS_NS;
+}
+
+/* 0.5 s, doubling to 30 s, each time up to a fifth less, so that many hosts do not probe in step. */
+static uint64_t health_probe_wait_us(const struct health *h, uint8_t jitter)
+{
+	uint64_t us = health_clamp(PROBE_FIRST_US << (h->probes < 16 ? h->probes : 16), 0, PROBE_MAX_US);
+
+	return us - us / 5 * jitter / 255;
+}
+
+void health_probed(struct health *h, bool answered, enum health_reason reason, uint8_t jitter, uint64_t now_us)
+{
+	pthread_mutex_lock(&h->lock);
+	if (!h->asking) {		/* everything has begun anew since it was asked */
+		pthread_mutex_unlock(&h->lock);
+		return;
+	}
+	h->asking = false;
+	if (answered) {
+		health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
+	} else if (h->own_state == HEALTH_OPEN) {
+		atomic_store_explicit(&h->reason, (uint8_t)reason, memory_order_relaxed);
+		h->probes++;
+		h->next_probe_us = now_us + health_probe_wait_us(h, jitter);
+	} else if (h->own_state == HEALTH_SUSPECT) {	/* else another answer has cleared it meanwhile */
+		atomic_store_explicit(&h->reason, (uint8_t)reason, memory_order_relaxed);
+		health_enter(h, HEALTH_OPEN, reason, now_us);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+void health_want(struct health *h, uint64_t now_us)
+{
+	pthread_mutex_lock(&h->lock);
+	h->wanted_until_us = now_us + WANTED_US;
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* ---- from outside ---- */
+
+void health_begin_anew(struct health *h, uint64_t now_us)
+{
+	pthread_mutex_lock(&h->lock);
+	atomic_fetch_add_explicit(&h->epoch, 1, memory_order_relaxed);
+	health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
+	h->failures = 0;
+	h->backoff = 0;
+	h->asking = false;
+	health_publish_times(h);
+	pthread_mutex_unlock(&h->lock);
+}
+
+void health_give_order(struct health *h, enum health_order order, uint64_t now_us)
+{
+	pthread_mutex_lock(&h->lock);
+	h->order = (uint8_t)order;
+	if (order != HEALTH_DOWN)	/* what was held while it was down says nothing any more */
+		atomic_fetch_add_explicit(&h->epoch, 1, memory_order_relaxed);
+	else
+		atomic_store_explicit(&h->opened_us, now_us, memory_order_relaxed);
+	health_publish_state(h);
+	pthread_mutex_unlock(&h->lock);
+}
+
+void health_learn_early(struct health *h, bool gained)
+{
+	int8_t now = atomic_load_explicit(&h->early, memory_order_relaxed);
+
+	/* One that gained nothing is proof; several that did are needed to outweigh it. */
+	now = gained ? (int8_t)(now < EARLY_MOST ? now + 2 : EARLY_MOST) : -EARLY_MOST;
+	atomic_store_explicit(&h->early, now, memory_order_relaxed);
+}
+
+void health_learn_lag(struct health *h)
+{
+	atomic_store_explicit(&h->lag_ms, LAG_MS, memory_order_relaxed);
+}
+
+void health_read(struct health *h, struct health_view *out)
+{
+	pthread_mutex_lock(&h->lock);
+	*out = (struct health_view){
+		.state = health_state(h),
+		.own_state = h->own_state,
+		.order = (enum health_order)h->order,
+		.reason = health_last_reason(h),
+		.p50_us = recent_quantile_us(&h->answers, 0.5),
+		.p75_us = recent_quantile_us(&h->answers, 0.75),
+		.p99_us = recent_quantile_us(&h->answers, 0.99),
+		.hedge_us = atomic_load_explicit(&h->hedge_us, memory_order_relaxed),
+		.timeout_us = atomic_load_explicit(&h->timeout_us, memory_order_relaxed),
+		.opened_us = atomic_load_explicit(&h->opened_us, memory_order_relaxed),
+		.next_probe_us = h->own_state == HEALTH_OPEN ? health_probe_due_us(h) : 0,
+		.failures = h->failures,
+		.early = atomic_load_explicit(&h->early, memory_order_relaxed),
+		.epoch = atomic_load_explicit(&h->epoch, memory_order_relaxed),
+		.controls = h->controls,
+		.probes_sent = h->probes_sent,
+		.control = h->control[0],
+	};
+	memcpy(out->transitions, h->transitions, sizeof out->transitions);
+	pthread_mutex_unlock(&h->lock);
+}

@@ -1,0 +1,154 @@
+/* health.h - what is known about one upstream: how quick it is, and whether it can be trusted to answer.
+ *
+ *            two failures in a row,            the control question fails
+ *            for different names
+ *   good ────────────────────────> suspect ──────────────────────────────> open <──┐ a probe fails:
+ *     ^  <──────────────────────────┘  any valid reply                      │      │ the next one later
+ *     └─────────────────────────────────────────────────────────────────────┴──────┘
+ *                         a probe is answered
+ *
+ * Silence for one name proves nothing, and anyone can make larder ask for names
+ * that never answer.  So failures only raise suspicion, and what decides is the
+ * control question: the last one that this upstream answered well, and, if that
+ * fails, one from elsewhere, lest somebody's own dying zone speak for the server.
+ *
+ * Shared by all workers, under its own lock, which only misses touch.  What
+ * choosing among upstreams reads is atomic and needs no lock.
+ */
+#ifndef LARDER_UPSTREAM_HEALTH_H
+#define LARDER_UPSTREAM_HEALTH_H
+
+#include "dns/name.h"
+#include "stats/recent.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum health_state {
+	HEALTH_GOOD,
+	HEALTH_SUSPECT,		/* the control question is under way */
+	HEALTH_OPEN,		/* the breaker is open: probes only */
+};
+
+enum health_reason {
+	HEALTH_SILENT,		/* no answer in time */
+	HEALTH_SERVFAIL,	/* failing replies */
+	HEALTH_REFUSED,
+	HEALTH_CLOSED,		/* connections end under their questions */
+	HEALTH_UNREACHABLE,	/* refused, or the network says that it is not there */
+	HEALTH_NO_ROUTE,	/* our own system knows no way to it */
+	HEALTH_REASONS
+};
+
+/* What the operator orders. */
+enum health_order { HEALTH_AUTO, HEALTH_UP, HEALTH_DOWN };
+
+/* A question that tells whether a server works. */
+struct health_question {
+	struct dns_name qname;
+	uint64_t        name_hash;	/* keyed */
+	uint16_t        qtype;
+};
+
+#define HEALTH_QUESTIONS 2
+
+struct health {
+	/* for anybody, without the lock */
+	_Atomic uint8_t  state;		/* enum health_state, as it counts: orders included */
+	_Atomic uint8_t  reason;	/* enum health_reason of the last failure */
+	_Atomic uint32_t p50_us;	/* recent answers; 0: none yet */
+	_Atomic uint32_t hedge_us;	/* ask elsewhere when nothing has come by then; 0: not known yet */
+	_Atomic uint32_t timeout_us;	/* a try is over then */
+	_Atomic uint32_t epoch;		/* counts openings that ended and network changes */
+	_Atomic uint64_t opened_us;	/* CLOCK_MONOTONIC: the breaker is open since then */
+	_Atomic uint64_t sampled_us;	/* the newest answer; 0: none */
+	_Atomic int8_t   early;		/* do refreshes before expiry bring new TTLs? below 0: no */
+	_Atomic uint16_t lag_ms;	/* its own copies end so long after the TTLs that it gives */
+
+	pthread_mutex_t  lock;
+	struct recent    answers;	/* from sending to the accepted answer */
+	unsigned         samples;
+	unsigned         backoff;	/* time-outs in a row: doublings of timeout_us */
+	unsigned         failures;	/* in a row, for different names */
+	uint64_t         failed_name;	/* hash of the last one's */
+	enum health_state own_state;	/* without orders */
+	_Atomic uint8_t  order;		/* enum health_order */
+	bool             asking;	/* a control question or probe is under way … */
+	uint64_t         asked_us;	/* … since then */
+	uint64_t         next_probe_us;
+	unsigned         probes;	/* in a row that failed */
+	uint64_t         wanted_until_us;	/* a client waits for any upstream: probe often */
+	struct health_question control[HEALTH_QUESTIONS];	/* newest first */
+	uint64_t         transitions[HEALTH_OPEN + 1][HEALTH_REASONS];	/* into each state; by the reason */
+	uint64_t         controls, probes_sent;
+};
+
+void health_init(struct health *h);
+void health_done(struct health *h);
+
+/* What was answered. */
+struct health_answer {
+	const uint8_t *qname;		/* borrowed during the call; lower case */
+	uint64_t       name_hash;
+	uint8_t        qname_len;
+	uint16_t       qtype;
+	uint64_t       sent_us;		/* CLOCK_MONOTONIC */
+};
+
+/* A valid reply has come, in time or late. */
+void health_answered(struct health *h, const struct health_answer *a, uint64_t now_us);
+/* A try for this name failed.  True: the caller is to ask the control question at once. */
+bool health_failed(struct health *h, enum health_reason reason, uint64_t name_hash, uint64_t now_us);
+
+/* Is a probe due?  True: the caller sends it, and nobody else will until it has been reported. */
+bool health_take_probe(struct health *h, uint64_t now_us);
+/* When to look again whether one is; UINT64_MAX: the breaker is not open. */
+uint64_t health_next_probe_us(struct health *h);
+/* The question to ask first (which 0) and, when that fails, next (1).  Where none is known, and every other time
+ * that an open breaker is probed, NS of the root: every resolver knows it, and nobody can make it fail. */
+void health_control(struct health *h, unsigned which, struct health_question *out);
+/* How the control question or probe ended.  jitter: 0 to 255, random. */
+void health_probed(struct health *h, bool answered, enum health_reason reason, uint8_t jitter, uint64_t now_us);
+/* A client waits for this upstream and has no other. */
+void health_want(struct health *h, uint64_t now_us);
+
+/* Everything that was held against it is void: the way to it has changed. */
+void health_begin_anew(struct health *h, uint64_t now_us);
+void health_give_order(struct health *h, enum health_order order, uint64_t now_us);
+/* An early refresh brought new TTL, or only what was left of the old one. */
+void health_learn_early(struct health *h, bool gained);
+/* Asked at the end of a TTL it gave no new one: it counts down in whole seconds, and rounds down. */
+void health_learn_lag(struct health *h);
+
+/* For people. */
+struct health_view {
+	enum health_state  state, own_state;
+	enum health_order  order;
+	enum health_reason reason;
+	bool               failed_once;		/* reason says something */
+	uint64_t           p50_us, p75_us, p99_us, hedge_us, timeout_us;
+	uint64_t           opened_us, next_probe_us;
+	unsigned           failures;
+	int                early;
+	uint32_t           epoch;
+	uint64_t           transitions[HEALTH_OPEN + 1][HEALTH_REASONS];
+	uint64_t           controls, probes_sent;
+	struct health_question control;
+};
+void health_read(struct health *h, struct health_view *out);
+
+static inline enum health_state health_state(const struct health *h)
+{
+	return (enum health_state)atomic_load_explicit(&h->state, memory_order_relaxed);
+}
+
+/* Nothing will bring it back by itself soon: it is down by order, or our system knows no way to it. */
+static inline bool health_is_hopeless(const struct health *h)
+{
+	return atomic_load_explicit(&h->order, memory_order_relaxed) == HEALTH_DOWN ||
+	       atomic_load_explicit(&h->reason, memory_order_relaxed) == HEALTH_NO_ROUTE;
+}
+
+#endif

@@ -1,0 +1,246 @@
+/* prober.c - control questions and probes.
+ *
+ * Always true: while asking, this channel holds the upstream's token for it
+ * (health.asking), and reports exactly once.
+ */
+#include "upstream/prober.h"
+
+#include "base/clock.h"
+#include "base/rng.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define ASKED_MAX 3	/* so often one name and type may be asked at once beside us (MATCH-15) */
+
+static void prober_on_timer(struct timer *t);
+static void prober_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+                            const struct dns_name *target);
+
+static struct health *prober_health(const struct prober *p)
+{
+	return &p->channel->upstream->health;
+}
+
+static uint64_t prober_now_us(const struct prober *p)
+{
+	return clock_mono_us(p->channel->env->clock);
+}
+
+static void prober_ring_at(struct prober *p, uint64_t at_us)
+{
+	timer_start(p->channel->env->timers, &p->timer, (at_us + 999) / 1000);
+}
+
+struct prober *prober_new(struct channel *c)
+{
+	struct prober *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return NULL;
+	p->channel = c;
+	timer_init(&p->timer, prober_on_timer);
+	return p;
+}
+
+static void prober_stop(struct prober *p)
+{
+	timer_stop(p->channel->env->timers, &p->timer);
+	for (unsigned i = 0; i < p->asked; i++)
+		exchange_end(&p->exchange[i]);
+	p->asking = false;
+	p->asked = 0;
+}
+
+void prober_free(struct prober *p)
+{
+	if (!p)
+		return;
+	prober_stop(p);
+	free(p);
+}
+
+enum health_reason prober_reason(int error)
+{
+	switch (error) {
+	case -ETIMEDOUT:
+		return HEALTH_SILENT;
+	case -ECONNRESET:
+		return HEALTH_CLOSED;
+	case -ENETUNREACH:
+	case -ENETDOWN:
+	case -EADDRNOTAVAIL:
+		return HEALTH_NO_ROUTE;
+	default:
+		return HEALTH_UNREACHABLE;
+	}
+}
+
+/* ---- asking ---- */
+
+/* After a probe: wait for the next one, as long as the breaker is open. */
+static void prober_rest(struct prober *p)
+{
+	uint64_t at_us = health_next_probe_us(prober_health(p));
+
+	if (at_us != UINT64_MAX)
+		prober_ring_at(p, at_us);
+}
+
+static void prober_report(struct prober *p, bool answered)
+{
+	uint8_t jitter;
+
+	rng_bytes(p->channel->env->rng, &jitter, 1);
+	prober_stop(p);
+	health_probed(prober_health(p), answered, p->reason, jitter, prober_now_us(p));
+	prober_rest(p);
+}
+
+static enum transport_kind prober_kind(const struct prober *p)
+{
+	const struct upstream *u = p->channel->upstream;
+
+	return u->conf.proto == UPSTREAM_UDP ? TRANSPORT_UDP : upstream_stream(u);
+}
+
+/* Is it being asked as often as may be already? */
+static bool prober_is_crowded(const struct prober *p, const struct exchange_question *q)
+{
+	const struct exchanges *all = p->channel->env->open;
+	unsigned                n = 0;
+
+	for (struct exchange *x = NULL; (x = exchange_next_like(all, q, x));)
+		n++;
+	return n > ASKED_MAX;
+}
+
+/* Sends the next question.  False: it could not be sent. */
+static bool prober_ask(struct prober *p)
+{
+	unsigned                  n = p->asked++;
+	struct exchange_question *q = &p->question[n];
+	int                       err;
+
+	health_control(prober_health(p), n, &p->name[n]);
+	*q = (struct exchange_question){
+		.scrub = { .qname = p->name[n].qname.octets, .qname_len = p->name[n].qname.len,
+		           .qtype = p->name[n].qtype, .ttl = { .max_s = 1, .negative_max_s = 1 } },
+		.name_hash = p->name[n].name_hash,
+		.edns_size = p->channel->env->edns_size,
+	};
+	if (prober_is_crowded(p, q))
+		return false;
+	p->exchange[n].question = q;
+	p->exchange[n].channel = p->channel;
+	p->exchange[n].on_event = prober_on_event;
+	err = exchange_start(&p->exchange[n], prober_kind(p));
+	if (err < 0 && !n)
+		p->reason = prober_reason(err);
+	return !err;
+}
+
+static bool prober_waits(const struct prober *p)
+{
+	for (unsigned i = 0; i < p->asked; i++)
+		if (exchange_is_open(&p->exchange[i]))
+			return true;
+	return false;
+}
+
+/* One has failed: the next, or what is still open, or that was it. */
+static void prober_go_on(struct prober *p)
+{
+	while (p->asked < HEALTH_QUESTIONS)
+		if (prober_ask(p))
+			return;
+	if (!prober_waits(p))
+		prober_report(p, false);
+}
+
+static uint64_t prober_time_us(const struct prober *p)
+{
+	return atomic_load_explicit(&prober_health(p)->timeout_us, memory_order_relaxed);
+}
+
+/* The token is ours. */
+static void prober_begin(struct prober *p)
+{
+	p->asking = true;
+	p->asked = 0;
+	p->began_us = prober_now_us(p);
+	p->reason = HEALTH_SILENT;
+	prober_ring_at(p, p->began_us + prober_time_us(p) / 2);
+	if (!prober_ask(p))
+		prober_go_on(p);
+}
+
+static void prober_on_timer(struct timer *t)
+{
+	struct prober *p = list_entry(t, struct prober, timer);
+	uint64_t       now_us = prober_now_us(p), end_us = p->began_us + prober_time_us(p);
+
+	if (!p->asking) {
+		if (health_take_probe(prober_health(p), now_us))
+			prober_begin(p);
+		else
+			prober_rest(p);
+	} else if (now_us >= end_us) {
+		prober_report(p, false);
+	} else {
+		prober_ring_at(p, end_us);
+		if (p->asked < HEALTH_QUESTIONS)
+			prober_go_on(p);
+	}
+}
+
+static void prober_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+                            const struct dns_name *target)
+{
+	struct prober *p = x->channel->prober;
+	bool           first = x == &p->exchange[0];
+
+	(void)answer;
+	(void)target;
+	switch (event) {
+	case EXCHANGE_ANSWER:
+	case EXCHANGE_ALIAS_OUT:
+	case EXCHANGE_TRUNCATED:	/* it works, and that was the question */
+	case EXCHANGE_LOOP:
+	case EXCHANGE_NO_EDNS:
+		prober_report(p, true);
+		return;
+	case EXCHANGE_CASE:
+		return;
+	case EXCHANGE_FAILED:
+		if (first)
+			p->reason = x->rcode == DNS_REFUSED ? HEALTH_REFUSED : HEALTH_SERVFAIL;
+		break;
+	case EXCHANGE_LOST:
+		if (first)
+			p->reason = prober_reason(x->error);
+		break;
+	case EXCHANGE_FORGED:
+		break;
+	}
+	prober_go_on(p);
+}
+
+/* ---- orders ---- */
+
+void prober_failed(struct channel *c, enum health_reason reason, uint64_t name_hash)
+{
+	struct prober *p = c->prober;
+
+	if (health_failed(prober_health(p), reason, name_hash, prober_now_us(p)))
+		prober_begin(p);
+}
+
+void prober_want(struct channel *c)
+{
+	struct prober *p = c->prober;
+
+	health_want(prober_health(p), prober_now_us(p));
+	if (!p->asking)
+		prober_rest(p);
+}

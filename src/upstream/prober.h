@@ -1,0 +1,38 @@
+/* prober.h - asks an upstream whether it works: control questions and probes.
+ *
+ * One for each channel.  It asks one question, then, when that fails or half of
+ * the time is over, another; either's answer is enough.  While the breaker is
+ * open its timer runs, on every worker that has noticed; whoever comes first
+ * takes the probe.
+ */
+#ifndef LARDER_UPSTREAM_PROBER_H
+#define LARDER_UPSTREAM_PROBER_H
+
+#include "base/timer.h"
+#include "upstream/exchange.h"
+#include "upstream/health.h"
+
+struct prober {
+	struct channel          *channel;	/* borrowed: it owns us */
+	struct timer             timer;		/* the next step while asking, else the next probe */
+	bool                     asking;
+	unsigned                 asked;		/* questions */
+	uint64_t                 began_us;
+	enum health_reason       reason;	/* why the first one failed */
+	struct exchange          exchange[HEALTH_QUESTIONS];
+	struct exchange_question question[HEALTH_QUESTIONS];
+	struct health_question   name[HEALTH_QUESTIONS];
+};
+
+/* For the channel's owner.  NULL: no memory. */
+struct prober *prober_new(struct channel *c);
+void           prober_free(struct prober *p);	/* NULL is fine */
+
+/* A try on this channel failed; asks the control question if that is due. */
+void prober_failed(struct channel *c, enum health_reason reason, uint64_t name_hash);
+/* The breaker is open and clients wait: sees to it that this upstream is probed. */
+void prober_want(struct channel *c);
+/* What a lost exchange says about the server. */
+enum health_reason prober_reason(int error);
+
+#endif
