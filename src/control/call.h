@@ -46,6 +46,8 @@ void service_get_info(struct call *c);
 void service_get_interface_description(struct call *c);
 void larder_status(struct call *c);
 void larder_stats(struct call *c);
+void larder_upstreams(struct call *c);
+void larder_set_upstream(struct call *c);
 void larder_flush(struct call *c);
 void larder_reload(struct call *c);
 void larder_config(struct call *c);

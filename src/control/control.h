@@ -10,6 +10,7 @@
 #define LARDER_CONTROL_CONTROL_H
 
 #include "stats/stats.h"
+#include "upstream/health.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,8 @@
 struct control_upstream {
 	const char *name, *url;
 	struct stats_upstream_view stats;
+	struct health_view         health;
+	uint64_t                   now_us;	/* on the clock of health */
 };
 
 struct control_status {
@@ -49,6 +52,8 @@ struct control_ops {
 	void (*stats)(void *arg, struct stats_view *out);
 	/* Gives how many there are of at most max. */
 	size_t (*upstreams)(void *arg, struct control_upstream *out, size_t max);
+	/* Orders for an upstream; anew: what was held against it is forgotten first.  0, or -ENOENT. */
+	int (*order)(void *arg, const char *name, enum health_order order, bool anew);
 	/* name: wire form, lower case, NULL for ALL; qtype only for NAME_TYPE.
 	 * Gives how many entries went. */
 	uint64_t (*flush)(void *arg, enum control_flush what,

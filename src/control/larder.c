@@ -9,11 +9,12 @@
 #include <string.h>
 
 #define LARDER_CONFIGURATION_INVALID "io.larder.ConfigurationInvalid"
+#define LARDER_NO_SUCH_UPSTREAM      "io.larder.NoSuchUpstream"
 #define LARDER_UPSTREAMS_MAX 256	/* told of; more are configured by nobody */
 #define LARDER_TYPE_ANY      255
 
 /* Upstreams as an array, each made by make(); NULL when memory is short. */
-static json_t *larder_upstreams(const struct control_ops *ops,
+static json_t *larder_list_upstreams(const struct control_ops *ops,
 				json_t *(*make)(const struct control_upstream *))
 {
 	struct control_upstream *up = calloc(LARDER_UPSTREAMS_MAX, sizeof *up);
@@ -39,13 +40,94 @@ static json_t *larder_upstream(const struct control_upstream *up)
 	return json_pack("{s:o, s:o}", "name", reply_text(up->name), "url", reply_text(up->url));
 }
 
+/* ---- how upstreams are ---- */
+
+static const char *const larder_orders[] = {
+	[HEALTH_AUTO] = "auto",
+	[HEALTH_UP] = "up",
+	[HEALTH_DOWN] = "down",
+};
+
+/* The operator's word, or what larder found. */
+static const char *larder_state(const struct health_view *h)
+{
+	return h->order == HEALTH_AUTO ? health_state_names[h->own_state] : larder_orders[h->order];
+}
+
+static json_t *larder_us(uint64_t us)
+{
+	return us ? reply_count(us) : json_null();
+}
+
+/* How long ago, and how long until; null: never. */
+static json_t *larder_since_s(uint64_t at_us, uint64_t now_us)
+{
+	return at_us ? reply_count((now_us - at_us) / 1000000) : json_null();
+}
+
+static json_t *larder_in_ms(uint64_t at_us, uint64_t now_us)
+{
+	return at_us ? reply_count(at_us > now_us ? (at_us - now_us) / 1000 : 0) : json_null();
+}
+
+/* Transitions into a state, by what led to them. */
+static json_t *larder_by_reason(const uint64_t counts[HEALTH_REASONS])
+{
+	json_t *o = json_object();
+
+	for (unsigned i = 0; o && i < HEALTH_REASONS; i++)
+		if (counts[i] && json_object_set_new(o, health_reason_names[i], reply_count(counts[i]))) {
+			json_decref(o);
+			o = NULL;
+		}
+	return o;
+}
+
+static uint64_t larder_sum(const uint64_t counts[HEALTH_REASONS])
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < HEALTH_REASONS; i++)
+		n += counts[i];
+	return n;
+}
+
+static json_t *larder_upstream_health(const struct control_upstream *up)
+{
+	const struct health_view *h = &up->health;
+	const char               *early = h->early < 0 ? "useless" : h->early > 0 ? "useful" : "unknown";
+
+	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o,"
+	                 " s:o, s:o}",
+	                 "name", reply_text(up->name),
+	                 "url", reply_text(up->url),
+	                 "state", larder_state(h),
+	                 "order", larder_orders[h->order],
+	                 "reason", reply_text(h->failed_once ? health_reason_names[h->reason] : NULL),
+	                 "open_since_s", larder_since_s(h->opened_us, up->now_us),
+	                 "next_probe_ms", larder_in_ms(h->next_probe_us, up->now_us),
+	                 "p50_us", larder_us(h->p50_us),
+	                 "p75_us", larder_us(h->p75_us),
+	                 "p99_us", larder_us(h->p99_us),
+	                 "hedge_us", larder_us(h->hedge_us),
+	                 "timeout_us", reply_count(h->timeout_us),
+	                 "early_refreshes", early,
+	                 "suspected", larder_by_reason(h->transitions[HEALTH_SUSPECT]),
+	                 "opened", larder_by_reason(h->transitions[HEALTH_OPEN]),
+	                 "recovered", reply_count(larder_sum(h->transitions[HEALTH_GOOD])),
+	                 "control_questions", reply_count(h->controls),
+	                 "probes", reply_count(h->probes_sent),
+	                 "counters", reply_counters(stats_upstream_rows, up->stats.counter, UPSTREAM_COUNTERS));
+}
+
 static json_t *larder_upstream_stats(const struct control_upstream *up)
 {
 	const uint64_t *counters = up->stats.counter;
 
-	return json_pack("{s:o, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:s, s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
+	                 "state", larder_state(&up->health),
 	                 "counters", reply_counters(stats_upstream_rows, counters, UPSTREAM_COUNTERS),
 	                 "exchange", reply_latency(&up->stats.exchange));
 }
@@ -74,7 +156,7 @@ void larder_status(struct call *c)
 	                        "config_file", reply_text(s.config_file),
 	                        "reloaded_ago_s", reply_seconds(s.reloaded_ago_s),
 	                        "listen", larder_texts(s.listen, s.listen_count),
-	                        "upstreams", larder_upstreams(c->ops, larder_upstream),
+	                        "upstreams", larder_list_upstreams(c->ops, larder_upstream),
 	                        "upstreams_from_resolv", s.upstreams_from_resolv,
 	                        "resolv_file", reply_text(s.resolv_file),
 	                        "trouble", reply_text(s.trouble),
@@ -144,7 +226,40 @@ void larder_stats(struct call *c)
 	                        "counters", larder_counters(&v),
 	                        "gauges", larder_gauges(&v),
 	                        "cache", reply_cache(&s),
-	                        "upstreams", larder_upstreams(c->ops, larder_upstream_stats)));
+	                        "upstreams", larder_list_upstreams(c->ops, larder_upstream_stats)));
+}
+
+void larder_upstreams(struct call *c)
+{
+	call_reply(c, json_pack("{s:o}", "upstreams", larder_list_upstreams(c->ops, larder_upstream_health)));
+}
+
+/* "reset": what larder finds counts again, and it begins to look anew. */
+static bool larder_order_read(const char *text, enum health_order *order, bool *anew)
+{
+	*anew = !strcmp(text, "reset");
+	*order = HEALTH_AUTO;
+	for (unsigned i = 0; i < sizeof larder_orders / sizeof *larder_orders; i++) {
+		if (strcmp(text, larder_orders[i]))
+			continue;
+		*order = (enum health_order)i;
+		return true;
+	}
+	return *anew;
+}
+
+void larder_set_upstream(struct call *c)
+{
+	const char       *name = json_string_value(json_object_get(c->parameters, "name"));
+	enum health_order order;
+	bool              anew;
+
+	if (!larder_order_read(json_string_value(json_object_get(c->parameters, "order")), &order, &anew))
+		call_invalid(c, "order");
+	else if (c->ops->order(c->ops->arg, name, order, anew) < 0)
+		call_fail(c, LARDER_NO_SUCH_UPSTREAM, json_pack("{s:o}", "name", reply_text(name)));
+	else
+		call_reply(c, json_object());
 }
 
 /* What to flush, from parameters of the right types.  NULL, or the parameter that makes no sense:

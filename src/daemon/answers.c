@@ -60,15 +60,34 @@ static size_t daemon_upstreams(void *arg, struct control_upstream *out, size_t m
 	size_t         n = d->setup->conf.upstream_count < max ? d->setup->conf.upstream_count : max;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct upstream *u = d->setup->upstreams[i];
+		struct upstream *u = d->setup->upstreams[i];
 
 		memset(&out[i], 0, sizeof out[i]);
 		out[i].name = u->conf.name;
 		out[i].url = u->conf.url;
 		for (unsigned w = 0; w < d->worker_count; w++)
 			stats_upstream_read(&u->stats[w], &out[i].stats);
+		health_read(&u->health, &out[i].health);
+		out[i].now_us = daemon_now_us();
 	}
 	return n;
+}
+
+static int daemon_order(void *arg, const char *name, enum health_order order, bool anew)
+{
+	struct daemon *d = arg;
+
+	for (size_t i = 0; i < d->setup->conf.upstream_count; i++) {
+		struct upstream *u = d->setup->upstreams[i];
+
+		if (strcmp(u->conf.name, name))
+			continue;
+		if (anew)
+			health_begin_anew(&u->health, daemon_now_us());
+		health_give_order(&u->health, order, daemon_now_us());
+		return 0;
+	}
+	return -ENOENT;
 }
 
 static uint64_t daemon_flush(void *arg, enum control_flush what, const uint8_t *name, size_t name_len,
@@ -141,6 +160,7 @@ bool daemon_open_control(struct daemon *d)
 		.status = daemon_status,
 		.stats = daemon_stats,
 		.upstreams = daemon_upstreams,
+		.order = daemon_order,
 		.flush = daemon_flush,
 		.reload = daemon_control_reload,
 		.config = daemon_config,

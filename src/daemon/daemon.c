@@ -236,6 +236,32 @@ static void daemon_watch_resolv(struct daemon *d)
 	uv_timer_start(&d->resolv_timer, daemon_on_resolv_timer, RESOLV_CHECK_MS, RESOLV_CHECK_MS);
 }
 
+/* ---- the network ---- */
+
+/* Each upstream is told whose way has changed; those of a new setup are only looked up. */
+static void daemon_look_at_ways(struct daemon *d, bool tell)
+{
+	size_t         n = d->setup->conf.upstream_count;
+	struct netway *ways = d->netwatch.ask_fd < 0 ? NULL : calloc(n ? n : 1, sizeof *ways);
+
+	for (size_t i = 0; ways && i < n; i++) {
+		struct upstream *u = d->setup->upstreams[i];
+
+		netway_find(d->netwatch.ask_fd, &u->conf.addr, &ways[i]);
+		if (!tell || !d->netways || netway_equal(&ways[i], &d->netways[i]))
+			continue;
+		log_info("the way to upstream %s has changed; beginning anew with it", u->conf.name);
+		upstream_way_changed(u, daemon_now_us());
+	}
+	free(d->netways);
+	d->netways = ways;
+}
+
+static void daemon_on_network(void *arg)
+{
+	daemon_look_at_ways(arg, true);
+}
+
 /* ---- reload ---- */
 
 static void daemon_warn_of_restart(const struct conf *old, const struct conf *new)
@@ -291,6 +317,7 @@ int daemon_reload(struct daemon *d, char **report)
 	d->loaded_us = daemon_now_us();
 	d->refused = false;
 	daemon_watch_resolv(d);
+	daemon_look_at_ways(d, false);
 	service_reloaded(&d->service);
 	log_notice("configuration read again: %zu upstreams, %zu routes", conf->upstream_count,
 	           conf->policy.route_count - 1);
@@ -511,6 +538,7 @@ static bool daemon_start(struct daemon *d)
 	if (!daemon_start_workers(d))
 		return false;
 	daemon_watch_resolv(d);
+	daemon_look_at_ways(d, false);
 	daemon_say_ready(d);
 	return true;
 }
@@ -551,10 +579,12 @@ static void daemon_stop(struct daemon *d)
 	uv_close((uv_handle_t *)&d->on_int, NULL);
 	uv_close((uv_handle_t *)&d->resolv_timer, NULL);
 	service_close(&d->service);
+	netwatch_close(&d->netwatch);
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&d->loop);
 	free(d->workers);
 	free(d->listening);
+	free(d->netways);
 	setup_unref(d->setup);
 	cache_free(d->cache);
 	conf_unref(d->conf);
@@ -570,6 +600,7 @@ int daemon_run(struct conf *conf, const struct conf_args *args, struct activatio
 	daemon_raise_descriptors();
 	d.started_us = d.loaded_us = daemon_now_us();
 	daemon_init_loop(&d);
+	netwatch_init(&d.netwatch, &d.loop, daemon_on_network, &d);
 	daemon_init_service(&d);
 	good = daemon_start(&d);
 	if (good)

@@ -7,6 +7,7 @@
 #include "conf/conf.h"
 #include "control/control.h"
 #include "daemon/activation.h"
+#include "daemon/netwatch.h"
 #include "daemon/service.h"
 #include "daemon/worker.h"
 
@@ -43,6 +44,8 @@ struct daemon {
 	uv_loop_t               loop;
 	uv_signal_t             on_hup, on_term, on_int;
 	uv_timer_t              resolv_timer;
+	struct netwatch         netwatch;
+	struct netway          *netways;	/* to each upstream of setup; NULL: not looked up yet */
 	struct file_mark        resolv_mark;
 	uint64_t                started_us, loaded_us;
 	const char             *listen_texts[64];	/* for control_status */

@@ -3,6 +3,7 @@ liblarder_a_SOURCES += \
 	src/daemon/answers.c \
 	src/daemon/daemon.c src/daemon/daemon.h src/daemon/daemon_state.h \
 	src/daemon/journal.c src/daemon/journal.h \
+	src/daemon/netwatch.c src/daemon/netwatch.h \
 	src/daemon/service.c src/daemon/service.h \
 	src/daemon/sockets.c src/daemon/sockets.h \
 	src/daemon/worker.c src/daemon/worker.h

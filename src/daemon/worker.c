@@ -25,7 +25,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define STOP_POLL_MS 5	/* how often a stopping worker looks whether all are answered */
+#define STOP_POLL_MS 5		/* how often a stopping worker looks whether all are answered */
+#define LATE_MS      5000	/* so late, connections have been left alone for too long */
 
 enum order_kind { ORDER_RECONFIGURE, ORDER_LISTEN, ORDER_UNLISTEN, ORDER_STOP };
 
@@ -96,8 +97,11 @@ static void worker_on_before_wait(uv_prepare_t *p)
 static void worker_on_after_wait(uv_check_t *c)
 {
 	struct worker *w = c->data;
+	uint64_t       now_us = clock_mono_us(clock_system());
+	bool           late = w->wake_at_ms != UINT64_MAX && now_us / 1000 > w->wake_at_ms + LATE_MS;
 
-	timers_run(&w->timers, worker_now_ms());
+	resolver_on_clocks(w->resolver, clock_boot_ms(clock_system()), now_us, late);
+	timers_run(&w->timers, now_us / 1000);
 	listener_set_flush(w->listeners);	/* timers may have answered somebody */
 }
 

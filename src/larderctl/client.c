@@ -197,12 +197,16 @@ static enum larderctl_exit client_complain(const char *path, int err)
 static void client_complain_refused(const char *method, const char *error, const json_t *parameters)
 {
 	const char *parameter = json_string_value(json_object_get(parameters, "parameter"));
+	const char *name = json_string_value(json_object_get(parameters, "name"));
 	const char *report = json_string_value(json_object_get(parameters, "report"));
 
 	if (!strcmp(error, "io.larder.ConfigurationInvalid")) {
 		term_complain_lines(report ? report : "");
 		term_complain("the configuration has mistakes; larderd goes on with what it had");
-	} else if (!strcmp(error, "io.larder.OutOfMemory"))
+	} else if (!strcmp(error, "io.larder.NoSuchUpstream"))
+		term_complain("no upstream is called \"%s\"; \"larderctl upstreams\" shows the names",
+		              name ? name : "?");
+	else if (!strcmp(error, "io.larder.OutOfMemory"))
 		term_complain("larderd has no memory left for the reply");
 	else if (!strcmp(error, "org.varlink.service.InvalidParameter"))
 		term_complain("larderd does not accept what %s says for \"%s\"", method,

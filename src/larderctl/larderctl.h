@@ -25,6 +25,8 @@ struct order {
 /* The verbs.  Each says on standard error what went wrong. */
 enum larderctl_exit verb_status(const struct order *o);
 enum larderctl_exit verb_stats(const struct order *o);
+enum larderctl_exit verb_upstreams(const struct order *o);
+enum larderctl_exit verb_upstream(const struct order *o);
 enum larderctl_exit verb_flush(const struct order *o);
 enum larderctl_exit verb_reload(const struct order *o);
 enum larderctl_exit verb_config(const struct order *o);

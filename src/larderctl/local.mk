@@ -6,6 +6,7 @@ larderctl_SOURCES = \
 	src/larderctl/show.h \
 	src/larderctl/show_stats.c \
 	src/larderctl/show_status.c \
+	src/larderctl/show_upstreams.c \
 	src/larderctl/suggest.c src/larderctl/suggest.h \
 	src/larderctl/table.c src/larderctl/table.h \
 	src/larderctl/term.c src/larderctl/term.h \

@@ -21,18 +21,6 @@ static const char *stats_help(const struct stats_row *rows, size_t n, const char
 	return "";
 }
 
-static void stats_quantile_cell(struct table *t, const json_t *latency, const char *key,
-				const struct term *term)
-{
-	const json_t *us = json_object_get(latency, key);
-	char          text[UNITS_MAX];
-
-	if (json_is_integer(us))
-		table_cell(t, "%s", units_time(json_integer_value(us), term->utf8, text));
-	else
-		table_cell(t, "-");
-}
-
 static void stats_answer_row(struct table *t, const char *name, const json_t *latency,
 			     long long count, long long queries, const char *help,
 			     const struct term *term)
@@ -43,9 +31,9 @@ static void stats_answer_row(struct table *t, const char *name, const json_t *la
 	table_cell(t, "  %s", name);
 	table_cell(t, "%lld", count);
 	table_cell(t, "%s", units_share((double)count, (double)queries, share));
-	stats_quantile_cell(t, latency, "p50_us", term);
-	stats_quantile_cell(t, latency, "p90_us", term);
-	stats_quantile_cell(t, latency, "p99_us", term);
+	show_time_cell(t, latency, "p50_us", term);
+	show_time_cell(t, latency, "p90_us", term);
+	show_time_cell(t, latency, "p99_us", term);
 	table_cell(t, "%s", help);
 }
 
@@ -126,12 +114,13 @@ static void stats_upstream_row(struct table *t, const json_t *up, long long sent
 
 	stats_reasons(counters, UPSTREAM_TIMEOUT, UPSTREAM_MALFORMED, failures, sizeof failures);
 	stats_reasons(counters, UPSTREAM_TRUNCATED, UPSTREAM_LATE, others, sizeof others);
-	table_row(t, sent ? TABLE_PLAIN : TABLE_FAINT);
+	table_row(t, show_upstream_style(up, sent));
 	table_cell(t, "  %s", name ? name : "?");
+	table_cell(t, "%s", show_text(up, "state"));
 	table_cell(t, "%lld", sent);
 	table_cell(t, "%s", units_share((double)sent, (double)sent_to_all, share));
-	stats_quantile_cell(t, exchange, "p50_us", term);
-	stats_quantile_cell(t, exchange, "p99_us", term);
+	show_time_cell(t, exchange, "p50_us", term);
+	show_time_cell(t, exchange, "p99_us", term);
 	table_cell(t, "%s", *failures ? failures : "none");
 	table_cell(t, "%s", others);
 }
@@ -139,7 +128,7 @@ static void stats_upstream_row(struct table *t, const json_t *up, long long sent
 static void stats_upstreams(const json_t *upstreams, const struct term *term)
 {
 	static const char *const titles[] = {
-		"upstreams", "sent", "share", "p50", "p99", "failures", "other", NULL,
+		"upstreams", "state", "sent", "share", "p50", "p99", "failures", "other", NULL,
 	};
 	struct table            *t;
 	long long                sent_to_all = 0;
@@ -153,7 +142,7 @@ static void stats_upstreams(const json_t *upstreams, const struct term *term)
 	json_array_foreach(upstreams, i, up)
 		sent_to_all += stats_sent(up);
 	putchar('\n');
-	t = table_new("lrrrrll");
+	t = table_new("llrrrrll");
 	stats_head(t, titles);
 	json_array_foreach(upstreams, i, up)
 		stats_upstream_row(t, up, sent_to_all, term);

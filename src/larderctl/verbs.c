@@ -9,6 +9,7 @@
 #include "larderctl/show.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Calls, and with --json prints; *reply is NULL when nothing is left to print. */
 static enum larderctl_exit verb_ask(const struct order *o, const char *method, json_t *parameters,
@@ -46,6 +47,43 @@ enum larderctl_exit verb_status(const struct order *o)
 enum larderctl_exit verb_stats(const struct order *o)
 {
 	return verb_show(o, "io.larder.Stats", show_stats);
+}
+
+enum larderctl_exit verb_upstreams(const struct order *o)
+{
+	return verb_show(o, "io.larder.Upstreams", show_upstreams);
+}
+
+static bool verb_is_upstream_order(const char *word)
+{
+	static const char *const orders[] = { "up", "down", "auto", "reset" };
+
+	for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
+		if (!strcmp(word, orders[i]))
+			return true;
+	return false;
+}
+
+enum larderctl_exit verb_upstream(const struct order *o)
+{
+	json_t             *reply;
+	enum larderctl_exit result;
+
+	if (o->count < 2) {
+		term_complain("upstream needs a name and one of up, down, auto and reset;"
+			      " \"larderctl upstreams\" shows the names");
+		return LARDERCTL_USAGE;
+	}
+	if (!verb_is_upstream_order(o->arguments[1])) {
+		term_complain("an upstream can be ordered up, down, auto or reset, not \"%s\"", o->arguments[1]);
+		return LARDERCTL_USAGE;
+	}
+	result = verb_ask(o, "io.larder.SetUpstream",
+			  json_pack("{s:s, s:s}", "name", o->arguments[0], "order", o->arguments[1]), &reply);
+	if (reply)
+		printf("%s: %s\n", o->arguments[0], o->arguments[1]);
+	json_decref(reply);
+	return result;
 }
 
 static void verb_show_config(const json_t *reply, const struct term *term)

@@ -462,6 +462,14 @@ static void tcp_client_idle_hint(struct transport *t, struct transport_send *sen
 	tcp_stream_arm(s);
 }
 
+static void tcp_client_renew(struct transport *t)
+{
+	struct tcp_client *c = (struct tcp_client *)t;
+
+	if (c->current)
+		tcp_stream_leave(c->current);
+}
+
 static void tcp_client_close(struct transport *t)
 {
 	struct tcp_client *c = (struct tcp_client *)t;
@@ -475,6 +483,7 @@ static const struct transport_ops tcp_client_ops = {
 	.send = tcp_client_send,
 	.end = tcp_client_end,
 	.idle_hint = tcp_client_idle_hint,
+	.renew = tcp_client_renew,
 	.close = tcp_client_close,
 };
 

@@ -69,6 +69,8 @@ struct transport_ops {
 	void (*end)(struct transport *t, struct transport_send *s);
 	/* The server said how long it keeps an idle connection (RFC 7828); 0: use it no more. */
 	void (*idle_hint)(struct transport *t, struct transport_send *s, uint32_t idle_ms);
+	/* The network has changed: sockets and connections that are open carry no new questions. */
+	void (*renew)(struct transport *t);
 	/* All sends have ended before.  Memory goes back when the last handle has closed. */
 	void (*close)(struct transport *t);
 };
@@ -106,6 +108,12 @@ static inline void transport_idle_hint(struct transport_send *s, uint32_t idle_m
 {
 	if (s->transport)
 		s->transport->ops->idle_hint(s->transport, s, idle_ms);
+}
+
+static inline void transport_renew(struct transport *t)	/* NULL is fine */
+{
+	if (t)
+		t->ops->renew(t);
 }
 
 static inline void transport_close(struct transport *t)

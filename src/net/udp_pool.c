@@ -396,6 +396,20 @@ static void udp_pool_idle_hint(struct transport *t, struct transport_send *send,
 	(void)t, (void)send, (void)idle_ms;	/* ignored over UDP (RFC 7828 s. 3.3.1) */
 }
 
+static void udp_pool_renew(struct transport *t)
+{
+	struct udp_pool *p = (struct udp_pool *)t;
+
+	for (unsigned at = 0; at < UDP_SLOTS_MAX; at++) {
+		struct udp_socket *s = p->slots[at];
+
+		if (s && s->count)
+			s->uses_left = 0;	/* it closes with its question */
+		else if (s)
+			udp_socket_close(s);
+	}
+}
+
 static void udp_pool_on_closed(uv_handle_t *handle)
 {
 	udp_pool_release(handle->data);
@@ -418,6 +432,7 @@ static const struct transport_ops udp_pool_ops = {
 	.send = udp_pool_send,
 	.end = udp_pool_end,
 	.idle_hint = udp_pool_idle_hint,
+	.renew = udp_pool_renew,
 	.close = udp_pool_close,
 };
 

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define CLIENTS_A_FLIGHT  4u	/* waiting clients, as a multiple of max_flights */
+#define SLEEP_MS          2000	/* a machine that slept for longer may be elsewhere now */
 #define STALE_WAIT_MIN_MS 10u
 #define STALE_WAIT_MAX_MS 500u
 #define STALE_TTL_FLYING  3u	/* of stale replies while a refresh is under way */
@@ -50,6 +51,7 @@ struct resolver {
 	unsigned            announced_count;	/* … and how many the present batch has */
 	uint8_t            *scratch;	/* a reply being made for somebody who waited */
 	struct exchanges    open;
+	int64_t             slept_ms;	/* CLOCK_BOOTTIME ahead of CLOCK_MONOTONIC, when last looked at */
 };
 
 /* A client that waits. */
@@ -466,6 +468,21 @@ static enum net_verdict resolver_past(struct now *n, const struct cache_found *f
 	return resolver_miss(n);
 }
 
+static int64_t resolver_slept_ms(uint64_t boot_ms, uint64_t mono_us)
+{
+	return (int64_t)boot_ms - (int64_t)(mono_us / 1000);
+}
+
+void resolver_on_clocks(struct resolver *r, uint64_t boot_ms, uint64_t mono_us, bool late)
+{
+	int64_t slept_ms = resolver_slept_ms(boot_ms, mono_us);
+	bool    slept = slept_ms - r->slept_ms > SLEEP_MS;
+
+	r->slept_ms = slept_ms;
+	for (size_t i = 0; (slept || late) && i < r->view->setup->conf.upstream_count; i++)
+		upstream_way_changed(r->view->channels[i]->upstream, mono_us);
+}
+
 /* Reads a message, and finds what the cache will be asked. */
 static void resolver_read(struct resolver *r, const struct net_message *m, struct now *n)
 {
@@ -581,6 +598,7 @@ enum net_verdict resolver_on_message(void *arg, const struct net_message *m, str
 	}
 	n->m = m;
 	n->reply = reply;
+	resolver_on_clocks(r, m->boot_ms, m->mono_us, false);
 	return resolver_answer(n);
 }
 
@@ -624,6 +642,7 @@ struct resolver *resolver_new(const struct resolver_env *env, struct setup *setu
 	};
 	r->env.upstream.timers = env->timers;
 	r->env.upstream.open = &r->open;
+	r->slept_ms = resolver_slept_ms(clock_boot_ms(env->upstream.clock), clock_mono_us(env->upstream.clock));
 	r->env.upstream.edns_size = setup->conf.times.edns_size;
 	exchanges_init(&r->open);
 	r->view = view_new(setup, NULL, &r->env.upstream);

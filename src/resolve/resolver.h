@@ -33,6 +33,8 @@ int resolver_reconfigure(struct resolver *r, struct setup *setup);
 /* A listener's handler (struct net_handler): arg is the resolver. */
 void             resolver_on_announce(void *arg, const struct net_message *m);
 enum net_verdict resolver_on_message(void *arg, const struct net_message *m, struct net_reply *reply);
+/* The clocks, as often as the loop turns: a machine that slept is noticed.  late: the loop itself stood still. */
+void             resolver_on_clocks(struct resolver *r, uint64_t boot_ms, uint64_t mono_us, bool late);
 void             resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsigned n);
 
 /* Client queries that wait for an answer. */

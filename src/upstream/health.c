@@ -32,9 +32,25 @@ static uint64_t health_clamp(uint64_t us, uint64_t min_us, uint64_t max_us)
 	return us < min_us ? min_us : us > max_us ? max_us : us;
 }
 
-void health_init(struct health *h)
+const char *const health_state_names[] = {
+	[HEALTH_GOOD] = "good",
+	[HEALTH_SUSPECT] = "suspect",
+	[HEALTH_OPEN] = "open",
+};
+
+const char *const health_reason_names[] = {
+	[HEALTH_SILENT] = "silent",
+	[HEALTH_SERVFAIL] = "servfail",
+	[HEALTH_REFUSED] = "refused",
+	[HEALTH_CLOSED] = "closed",
+	[HEALTH_UNREACHABLE] = "unreachable",
+	[HEALTH_NO_ROUTE] = "no-route",
+};
+
+void health_init(struct health *h, const char *name)
 {
 	memset(h, 0, sizeof *h);
+	h->name = name;
 	pthread_mutex_init(&h->lock, NULL);
 	atomic_init(&h->timeout_us, TIMEOUT_MAX_US);
 }
@@ -79,6 +95,41 @@ static void health_publish_times(struct health *h)
 
 /* ---- states ---- */
 
+static const char *health_in_words(enum health_reason reason)
+{
+	switch (reason) {
+	case HEALTH_SILENT:
+		return "it does not answer";
+	case HEALTH_SERVFAIL:
+		return "it answers with failures";
+	case HEALTH_REFUSED:
+		return "it refuses";
+	case HEALTH_CLOSED:
+		return "it closes connections";
+	case HEALTH_UNREACHABLE:
+		return "it cannot be reached";
+	case HEALTH_NO_ROUTE:
+		return "there is no route to it";
+	case HEALTH_REASONS:
+		break;
+	}
+	return "it fails";
+}
+
+static void health_tell(struct health *h, enum health_state from, enum health_state to, enum health_reason reason)
+{
+	const struct log_field fields[] = { { "LARDER_UPSTREAM", h->name }, { NULL, NULL } };
+	uint32_t               dropped;
+
+	if ((from != HEALTH_OPEN && to != HEALTH_OPEN) || !log_limit_pass(&h->said, &dropped))
+		return;
+	if (to == HEALTH_OPEN)
+		log_event(LOG_LEVEL_WARNING, fields, "upstream %s: %s; not asked until a probe is answered", h->name,
+		          health_in_words(reason));
+	else
+		log_event(LOG_LEVEL_NOTICE, fields, "upstream %s: works again", h->name);
+}
+
 /* The only writer of own_state. */
 static void health_enter(struct health *h, enum health_state to, enum health_reason reason, uint64_t now_us)
 {
@@ -88,6 +139,7 @@ static void health_enter(struct health *h, enum health_state to, enum health_rea
 		return;
 	h->own_state = to;
 	h->transitions[to][reason]++;
+	health_tell(h, from, to, reason);
 	switch (to) {
 	case HEALTH_GOOD:
 		h->failures = 0;
@@ -182,6 +234,7 @@ bool health_failed(struct health *h, enum health_reason reason, uint64_t name_ha
 	bool ask = false;
 
 	pthread_mutex_lock(&h->lock);
+	h->failed_once = true;
 	atomic_store_explicit(&h->reason, (uint8_t)reason, memory_order_relaxed);
 	if (reason == HEALTH_SILENT) {
 		h->backoff++;
@@ -331,6 +384,7 @@ void health_read(struct health *h, struct health_view *out)
 		.own_state = h->own_state,
 		.order = (enum health_order)h->order,
 		.reason = health_last_reason(h),
+		.failed_once = h->failed_once,
 		.p50_us = recent_quantile_us(&h->answers, 0.5),
 		.p75_us = recent_quantile_us(&h->answers, 0.75),
 		.p99_us = recent_quantile_us(&h->answers, 0.99),

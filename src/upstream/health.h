@@ -18,6 +18,7 @@
 #ifndef LARDER_UPSTREAM_HEALTH_H
 #define LARDER_UPSTREAM_HEALTH_H
 
+#include "base/log.h"
 #include "dns/name.h"
 #include "stats/recent.h"
 
@@ -42,6 +43,9 @@ enum health_reason {
 	HEALTH_REASONS
 };
 
+extern const char *const health_state_names[];
+extern const char *const health_reason_names[];
+
 /* What the operator orders. */
 enum health_order { HEALTH_AUTO, HEALTH_UP, HEALTH_DOWN };
 
@@ -55,6 +59,8 @@ struct health_question {
 #define HEALTH_QUESTIONS 2
 
 struct health {
+	const char      *name;		/* the upstream's; borrowed */
+
 	/* for anybody, without the lock */
 	_Atomic uint8_t  state;		/* enum health_state, as it counts: orders included */
 	_Atomic uint8_t  reason;	/* enum health_reason of the last failure */
@@ -71,6 +77,7 @@ struct health {
 	struct recent    answers;	/* from sending to the accepted answer */
 	unsigned         samples;
 	unsigned         backoff;	/* time-outs in a row: doublings of timeout_us */
+	bool             failed_once;	/* reason says something */
 	unsigned         failures;	/* in a row, for different names */
 	uint64_t         failed_name;	/* hash of the last one's */
 	enum health_state own_state;	/* without orders */
@@ -82,10 +89,11 @@ struct health {
 	uint64_t         wanted_until_us;	/* a client waits for any upstream: probe often */
 	struct health_question control[HEALTH_QUESTIONS];	/* newest first */
 	uint64_t         transitions[HEALTH_OPEN + 1][HEALTH_REASONS];	/* into each state; by the reason */
+	struct log_limit said;
 	uint64_t         controls, probes_sent;
 };
 
-void health_init(struct health *h);
+void health_init(struct health *h, const char *name);
 void health_done(struct health *h);
 
 /* What was answered. */

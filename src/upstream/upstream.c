@@ -9,6 +9,7 @@
 #define STREAM_SILENCE_MS 1000		/* TCP-23: one try time-out */
 #define STREAM_IDLE_MS    10000
 #define STREAM_CONNECT_MS 3000
+#define WAY_APART_US      UINT64_C(1000000)
 
 struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_count)
 {
@@ -17,11 +18,11 @@ struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_
 	if (!u)
 		return NULL;
 	atomic_init(&u->refs, 1);
-	health_init(&u->health);
 	u->worker_count = worker_count;
 	u->conf = *conf;
 	u->conf.name = strdup(conf->name);
 	u->conf.url = strdup(conf->url);
+	health_init(&u->health, u->conf.name);
 	if (!u->conf.name || !u->conf.url) {
 		upstream_unref(u);
 		return NULL;
@@ -45,6 +46,17 @@ void upstream_unref(struct upstream *u)
 	free(u);
 }
 
+void upstream_way_changed(struct upstream *u, uint64_t now_us)
+{
+	uint64_t last_us = atomic_load(&u->way_changed_us);
+
+	if ((last_us && now_us - last_us < WAY_APART_US) ||
+	    !atomic_compare_exchange_strong(&u->way_changed_us, &last_us, now_us))
+		return;
+	atomic_fetch_add(&u->ways, 1);
+	health_begin_anew(&u->health, now_us);
+}
+
 struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
 {
 	struct channel *c = calloc(1, sizeof *c);
@@ -55,6 +67,7 @@ struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
 	c->upstream = upstream_ref(u);
 	c->env = env;
 	c->stats = &u->stats[env->worker];
+	c->ways = atomic_load(&u->ways);
 	c->prober = prober_new(c);
 	if (!c->prober) {
 		channel_unref(c);
@@ -80,6 +93,18 @@ void channel_unref(struct channel *c)
 	free(c);
 }
 
+/* What was opened before the way to the upstream changed takes no new questions. */
+static void channel_look_at_way(struct channel *c)
+{
+	uint32_t ways = atomic_load_explicit(&c->upstream->ways, memory_order_relaxed);
+
+	if (ways == c->ways)
+		return;
+	c->ways = ways;
+	for (unsigned i = 0; i < TRANSPORT_KINDS; i++)
+		transport_renew(c->transport[i]);
+}
+
 struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 {
 	static const struct transport_conf conf = {
@@ -88,6 +113,7 @@ struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 		.connect_ms = STREAM_CONNECT_MS,
 	};
 
+	channel_look_at_way(c);
 	if (!c->transport[kind])
 		c->transport[kind] = c->env->maker->make(c->env->maker, kind, &c->upstream->conf.addr, &conf);
 	return c->transport[kind];

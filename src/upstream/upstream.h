@@ -30,6 +30,9 @@ struct upstream {
 	/* The server rejects EDNS until then (CLOCK_BOOTTIME, ms; RFC 6891 s. 6.2.2). */
 	_Atomic uint64_t     no_edns_until_ms;
 	struct health        health;
+	/* How often the way to it has changed: a channel that has not seen that renews its transports. */
+	_Atomic uint32_t     ways;
+	_Atomic uint64_t     way_changed_us;
 	unsigned             worker_count;
 	struct stats_upstream stats[];		/* one for each worker */
 };
@@ -45,6 +48,10 @@ static inline enum transport_kind upstream_stream(const struct upstream *u)
 	(void)u;
 	return TRANSPORT_TCP;
 }
+
+/* The network towards it may have changed: connections are suspect, and what was held against it is void.  Any
+ * thread; repeated within a second it does nothing, so that all workers may notice the same. */
+void upstream_way_changed(struct upstream *u, uint64_t now_us);
 
 /* What a worker lends to everything it does upstream; outlives all channels. */
 struct upstream_env {
@@ -66,6 +73,7 @@ struct channel {
 	struct stats_upstream     *stats;	/* upstream->stats[worker] */
 	struct prober             *prober;
 	struct transport          *transport[TRANSPORT_KINDS];	/* NULL: not yet */
+	uint32_t                   ways;	/* upstream->ways, as seen last */
 };
 
 /* Gives one reference, or NULL when memory is short.  Takes a reference to u of its own. */

@@ -72,12 +72,17 @@ static void fuzz_idle_hint(struct transport *t, struct transport_send *s, uint32
 	fuzz_holds(idle_ms <= 6553500);
 }
 
+static void fuzz_renew(struct transport *t)
+{
+	(void)t;
+}
+
 static void fuzz_close(struct transport *t)
 {
 	(void)t;
 }
 
-static const struct transport_ops fuzz_ops = { fuzz_send, fuzz_end, fuzz_idle_hint, fuzz_close };
+static const struct transport_ops fuzz_ops = { fuzz_send, fuzz_end, fuzz_idle_hint, fuzz_renew, fuzz_close };
 static struct transport           fuzz_transport = { &fuzz_ops };
 static const struct clock         fuzz_clock = { fuzz_boot_ms, fuzz_mono_us };
 

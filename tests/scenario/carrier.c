@@ -383,6 +383,14 @@ static void carrier_idle_hint(struct transport *t, struct transport_send *s, uin
 	stream_arm(st);
 }
 
+static void carrier_renew(struct transport *t)
+{
+	struct carrier *c = (struct carrier *)t;
+
+	if (c->current)
+		stream_leave(c->current);
+}
+
 static void carrier_close(struct transport *t)
 {
 	struct carrier *c = (struct carrier *)t;
@@ -396,6 +404,7 @@ static const struct transport_ops carrier_ops = {
 	.send = carrier_send,
 	.end = carrier_end,
 	.idle_hint = carrier_idle_hint,
+	.renew = carrier_renew,
 	.close = carrier_close,
 };
 

@@ -103,6 +103,7 @@ EXTRA_DIST += \
 	tests/scenario/split-routes.scn \
 	tests/scenario/stop-while-chasing.scn \
 	tests/scenario/suspend-ages-entries.scn \
+	tests/scenario/suspend-begins-anew.scn \
 	tests/scenario/truncated-no-tcp.scn \
 	tests/scenario/truncated-then-tcp.scn \
 	tests/scenario/ttl-ceiling-and-top-bit.scn \

@@ -24,7 +24,7 @@ struct rig {
 	struct exchanges       open;
 	struct timers          timers;
 
-	unsigned               made, closed, sends, ends;
+	unsigned               made, closed, sends, ends, renewed;
 	int                    send_error;	/* what the next send gives; 0: it is sent */
 	enum transport_kind    kind;		/* of the transport that was made last */
 	uint32_t               idle_ms;		/* last hint */
@@ -88,6 +88,11 @@ static inline void rig_idle_hint(struct transport *t, struct transport_send *s, 
 	rig_of(t)->idle_ms = idle_ms;
 }
 
+static inline void rig_renew(struct transport *t)
+{
+	rig_of(t)->renewed++;
+}
+
 static inline void rig_close(struct transport *t)
 {
 	rig_of(t)->closed++;
@@ -97,7 +102,7 @@ static inline void rig_close(struct transport *t)
 static inline struct transport *rig_make(const struct transport_maker *m, enum transport_kind kind,
                                          const struct addr *to, const struct transport_conf *conf)
 {
-	static const struct transport_ops ops = { rig_send, rig_end, rig_idle_hint, rig_close };
+	static const struct transport_ops ops = { rig_send, rig_end, rig_idle_hint, rig_renew, rig_close };
 	struct rig           *r = (struct rig *)((char *)(uintptr_t)m - offsetof(struct rig, maker));
 	struct rig_transport *t = malloc(sizeof *t);
 

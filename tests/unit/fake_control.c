@@ -88,8 +88,25 @@ static void fake_upstream(struct control_upstream *up, const char *name, const c
 	stats_bump(&s.counter[UPSTREAM_RCODE], sent / 8);
 	stats_bump(&s.counter[UPSTREAM_LATE], sent / 16);
 	histogram_add(&s.exchange, 20000, sent / 2);
-	*up = (struct control_upstream){ .name = name, .url = url };
+	*up = (struct control_upstream){
+		.name = name, .url = url, .now_us = 200000000,
+		.health = { .p50_us = 20000, .p75_us = 21000, .p99_us = 90000, .hedge_us = 24000, .timeout_us = 360000,
+		            .early = -4 },
+	};
 	stats_upstream_read(&s, &up->stats);
+}
+
+static int fake_order(void *arg, const char *name, enum health_order order, bool anew)
+{
+	struct fake_control *f = arg;
+
+	for (size_t i = 0; i < f->upstream_count; i++)
+		if (!strcmp(f->upstreams[i].name, name)) {
+			f->upstreams[i].health.order = order;
+			f->anew = anew;
+			return 0;
+		}
+	return -ENOENT;
 }
 
 void fake_control_init(struct fake_control *f, struct control_ops *ops)
@@ -110,11 +127,17 @@ void fake_control_init(struct fake_control *f, struct control_ops *ops)
 	fake_traffic(&f->stats);
 	fake_upstream(&f->upstreams[0], "office", "udp://192.0.2.1", 96);
 	fake_upstream(&f->upstreams[1], "tcp://192.0.2.2", "tcp://192.0.2.2", 0);
+	f->upstreams[1].health = (struct health_view){
+		.state = HEALTH_OPEN, .own_state = HEALTH_OPEN, .reason = HEALTH_SERVFAIL, .failed_once = true,
+		.opened_us = 15000000, .next_probe_us = 203500000, .timeout_us = 1000000, .early = 2,
+		.transitions = { [HEALTH_OPEN] = { [HEALTH_SILENT] = 2, [HEALTH_SERVFAIL] = 1 } },
+	};
 	f->upstream_count = 2;
 	*ops = (struct control_ops){
 		.status = fake_status,
 		.stats = fake_stats,
 		.upstreams = fake_upstreams,
+		.order = fake_order,
 		.flush = fake_flush,
 		.reload = fake_reload,
 		.config = fake_config,

@@ -19,6 +19,7 @@ struct fake_control {
 	uint64_t    entries;			/* that a flush removes */
 
 	unsigned           flushes, reloads;
+	bool               anew;		/* of the last order for an upstream */
 	enum control_flush what;		/* of the last flush */
 	struct dns_name    name;
 	uint16_t           type;

@@ -225,6 +225,7 @@ unit_tests += tests/unit/test_larderctl
 tests_unit_test_larderctl_SOURCES = tests/unit/test_larderctl.c \
 	tests/unit/fake_control.c tests/unit/fake_control.h \
 	src/larderctl/client.c src/larderctl/show_stats.c src/larderctl/show_status.c \
+	src/larderctl/show_upstreams.c \
 	src/larderctl/suggest.c src/larderctl/table.c src/larderctl/term.c \
 	src/larderctl/units.c src/larderctl/verbs.c
 tests_unit_test_larderctl_LDADD = $(unit_libs)

@@ -156,6 +156,11 @@ static void far_end_idle_hint(struct transport *t, struct transport_send *s, uin
 	holds(w->d, s->transport == t);
 }
 
+static void far_end_renew(struct transport *t)
+{
+	(void)t;
+}
+
 static void far_end_close(struct transport *t)
 {
 	for (const struct list *l = w->sends.next; l != &w->sends; l = l->next)
@@ -167,7 +172,7 @@ static void far_end_close(struct transport *t)
 static struct transport *far_end_make(const struct transport_maker *m, enum transport_kind kind,
                                       const struct addr *to, const struct transport_conf *conf)
 {
-	static const struct transport_ops ops = { far_end_send, far_end_end, far_end_idle_hint, far_end_close };
+	static const struct transport_ops ops = { far_end_send, far_end_end, far_end_idle_hint, far_end_renew, far_end_close };
 	struct far_end                   *e = malloc(sizeof *e);
 
 	(void)m;

@@ -206,7 +206,7 @@ static void test_stats(void **state)
 			  "cache, fresh\n");
 	check_has(f->out, "  stale        0    0.0 %      -       -       -");
 	check_has(f->out, "hit ratio  90.0 % of 1000 answers that the cache could give\n");
-	check_has(f->out, "  office             96  100.0 %");
+	check_has(f->out, "  office           good     96  100.0 %");
 	check_has(f->out, "timeout 24, rcode 12");
 	check_has(f->out, "late 6");
 	check_has(
@@ -219,6 +219,39 @@ static void test_stats(void **state)
 	assert_null(strstr(f->out, "  udp_queries "));	/* it is 0 */
 	assert_null(strchr(f->out, '\033'));
 	assert_null(strstr(f->out, " \n"));
+}
+
+static void test_upstreams(void **state)
+{
+	struct fixture *f = *state;
+
+	serve(f, HEALTHY);
+	assert_int_equal(run(f, verb_upstreams, PLAIN), LARDERCTL_OK);
+	check_has(f->out, "office           good   20 ms  90 ms        24 ms          360 ms  0\n");
+	check_has(f->out, "tcp://192.0.2.2  open       -      -            -           1.0 s  3 (silent 2, servfail 1)  "
+			  "servfail for 3 min, next probe in 3.5 s\n");
+}
+
+static void test_upstream_order(void **state)
+{
+	struct fixture *f = *state;
+	char            name[] = "office", down[] = "down", off[] = "off", reset[] = "reset", other[] = "ofice";
+	char           *rows[][2] = { { name, down }, { name, reset }, { name, off }, { other, down } };
+
+	serve(f, HEALTHY);
+	assert_int_equal(run(f, verb_upstream, (struct order){ .count = 2, .arguments = rows[0] }), LARDERCTL_OK);
+	assert_string_equal(f->out, "office: down\n");
+	assert_int_equal(run(f, verb_upstreams, PLAIN), LARDERCTL_OK);
+	check_has(f->out, "office           down ");
+	check_has(f->out, "by order\n");
+	assert_int_equal(run(f, verb_upstream, (struct order){ .count = 2, .arguments = rows[1] }), LARDERCTL_OK);
+	assert_int_equal(run(f, verb_upstreams, PLAIN), LARDERCTL_OK);
+	check_has(f->out, "office           good ");
+	assert_int_equal(run(f, verb_upstream, (struct order){ .count = 2, .arguments = rows[2] }), LARDERCTL_USAGE);
+	check_has(f->err, "up, down, auto or reset, not \"off\"");
+	assert_int_equal(run(f, verb_upstream, (struct order){ .count = 2, .arguments = rows[3] }), LARDERCTL_REFUSED);
+	check_has(f->err, "no upstream is called \"ofice\"");
+	assert_int_equal(run(f, verb_upstream, (struct order){ .count = 1, .arguments = rows[0] }), LARDERCTL_USAGE);
 }
 
 static void test_stats_before_any_query(void **state)
@@ -461,6 +494,8 @@ int main(void)
 		LARDERCTL_TEST(test_status),
 		LARDERCTL_TEST(test_status_in_trouble),
 		LARDERCTL_TEST(test_stats),
+		LARDERCTL_TEST(test_upstreams),
+		LARDERCTL_TEST(test_upstream_order),
 		LARDERCTL_TEST(test_stats_before_any_query),
 		LARDERCTL_TEST(test_json),
 		LARDERCTL_TEST(test_flush),
