@@ -13,6 +13,7 @@
  * ring; when the ring is full the query is dropped, as a real server would.
  */
 #include "net.h"
+#include "reply.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -25,14 +26,8 @@
 
 enum {
 	ANSWER_OCTETS = 512,	/* longest query and reply */
-	ANSWER_ROOM = 64,	/* what is appended to a question at most */
 	ANSWER_CONNS = 64,
 	ANSWER_RING = 1 << 16,
-	HEADER = 12,
-	TYPE_A = 1,
-	TYPE_SOA = 6,
-	TYPE_TXT = 16,
-	TYPE_OPT = 41,
 };
 
 static const char usage[] =
@@ -60,18 +55,6 @@ struct answer {
 	uint32_t head, tail;		/* ring[tail .. head) waits; they only grow */
 };
 
-static uint8_t *answer_u16(uint8_t *p, unsigned v)
-{
-	*p++ = (uint8_t)(v >> 8);
-	*p++ = (uint8_t)v;
-	return p;
-}
-
-static uint8_t *answer_u32(uint8_t *p, uint32_t v)
-{
-	return answer_u16(answer_u16(p, v >> 16), v & 0xffff);
-}
-
 static uint32_t answer_number(const uint8_t *label)
 {
 	uint32_t n = 0;
@@ -82,51 +65,12 @@ static uint32_t answer_number(const uint8_t *label)
 	return n & 0xffffff;
 }
 
-/* Offset behind the only question, or 0 for what is no query of ours. */
-static size_t answer_question_end(const uint8_t *q, size_t len)
-{
-	size_t at = HEADER;
-
-	if (len < HEADER || q[2] & 0xf8 || q[4] || q[5] != 1)
-		return 0;
-	while (at < len && q[at]) {
-		if (q[at] > 63)
-			return 0;
-		at += 1u + q[at];
-	}
-	at += 1 + 4;
-	return at <= len && at - HEADER <= 255 + 4 ? at : 0;
-}
-
-static bool answer_has_opt(const uint8_t *q, size_t len, size_t at)
-{
-	return q[11] && len - at >= 11 && q[at] == 0 && q[at + 1] == 0 && q[at + 2] == TYPE_OPT;
-}
-
-static uint8_t *answer_record(uint8_t *p, unsigned type, uint32_t ttl_s, unsigned rdlen)
-{
-	p = answer_u16(p, type);
-	p = answer_u16(p, 1);
-	p = answer_u32(p, ttl_s);
-	return answer_u16(p, rdlen);
-}
-
-static uint8_t *answer_soa(uint8_t *p, uint32_t ttl_s)
-{
-	*p++ = 0;			/* of the root, with empty names */
-	p = answer_record(p, TYPE_SOA, ttl_s, 22);
-	p = answer_u16(p, 0);
-	for (int i = 0; i < 5; i++)
-		p = answer_u32(p, ttl_s);
-	return p;
-}
-
 static uint8_t *answer_count(uint8_t *p, uint64_t asked)
 {
 	char text[24];
 	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)asked);
 
-	p = answer_record(answer_u16(p, 0xc000 | HEADER), TYPE_TXT, 0, (unsigned)n + 1);
+	p = reply_record(reply_u16(p, REPLY_QNAME), TYPE_TXT, 0, (unsigned)n + 1);
 	*p++ = (uint8_t)n;
 	memcpy(p, text, (size_t)n);
 	return p + n;
@@ -134,42 +78,33 @@ static uint8_t *answer_count(uint8_t *p, uint64_t asked)
 
 static uint8_t *answer_address(uint8_t *p, uint32_t ttl_s, uint32_t number)
 {
-	p = answer_record(answer_u16(p, 0xc000 | HEADER), TYPE_A, ttl_s, 4);
-	return answer_u32(p, 10u << 24 | number);
+	p = reply_record(reply_u16(p, REPLY_QNAME), TYPE_A, ttl_s, 4);
+	return reply_u32(p, 10u << 24 | number);
 }
 
 /* Turns the query in q, which has ANSWER_OCTETS of room, into its reply;
  * gives the length, 0 for silence. */
 static size_t answer_make(struct answer *s, uint8_t *q, size_t len)
 {
-	size_t end = answer_question_end(q, len);
+	size_t end = reply_question_end(q, len);
 
-	if (!end || end > ANSWER_OCTETS - ANSWER_ROOM)
+	if (!end || end > ANSWER_OCTETS - REPLY_ROOM)
 		return 0;
-	unsigned type = (unsigned)(q[end - 4] << 8 | q[end - 3]);
+	unsigned type = reply_qtype(q, end);
 	bool found = type == TYPE_A || type == TYPE_TXT;
-	bool opt = answer_has_opt(q, len, end);
+	bool opt = reply_has_opt(q, len, end);
 	uint8_t *p = q + end;
 
-	q[2] = 0x80 | (q[2] & 0x01);
-	q[3] = 0x80 | (q[3] & 0x10);	/* RA; CD as asked */
 	s->asked += type != TYPE_TXT;
 	if (type == TYPE_A)
-		p = answer_address(p, s->ttl_s, answer_number(q + HEADER));
+		p = answer_address(p, s->ttl_s, answer_number(q + REPLY_HEADER));
 	else if (type == TYPE_TXT)
 		p = answer_count(p, s->asked);
 	else
-		p = answer_soa(p, s->ttl_s);
-	if (opt) {
-		*p++ = 0;
-		p = answer_u16(p, TYPE_OPT);
-		p = answer_u16(p, 1232);
-		p = answer_u32(p, 0);
-		p = answer_u16(p, 0);
-	}
-	answer_u16(q + 6, found);
-	answer_u16(q + 8, !found);
-	answer_u16(q + 10, opt);
+		p = reply_soa(p, s->ttl_s);
+	if (opt)
+		p = reply_opt(p);
+	reply_header(q, found, !found, opt);
 	return (size_t)(p - q);
 }
 
@@ -255,7 +190,7 @@ static bool answer_tcp(struct answer *s, int fd, struct answer_conn *c)
 			return true;
 		memcpy(reply + 2, c->octets + 2, frame);
 		size_t len = answer_make(s, reply + 2, frame);
-		answer_u16(reply, (unsigned)len);
+		reply_u16(reply, (unsigned)len);
 		if (!len || write(fd, reply, 2 + len) != (ssize_t)(2 + len))
 			return false;
 		c->len -= 2 + frame;

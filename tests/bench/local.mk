@@ -6,7 +6,7 @@ CLEANFILES += $(bench_programs)
 
 bench_net = tests/bench/net.c tests/bench/net.h
 tests_bench_echo_SOURCES = tests/bench/echo.c $(bench_net)
-tests_bench_answer_SOURCES = tests/bench/answer.c $(bench_net)
+tests_bench_answer_SOURCES = tests/bench/answer.c tests/bench/reply.c tests/bench/reply.h $(bench_net)
 tests_bench_load_SOURCES = \
 	tests/bench/load.c tests/bench/load.h \
 	tests/bench/load_tcp.c \
