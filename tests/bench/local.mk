@@ -16,9 +16,39 @@ tests_bench_load_SOURCES = \
 	tests/bench/tally.c tests/bench/tally.h \
 	$(bench_net)
 
+# The incident bench: upstreams that fail on command, clients that give up.
+incident_programs = tests/bench/upstream tests/bench/clients
+EXTRA_PROGRAMS += $(incident_programs)
+CLEANFILES += $(incident_programs)
+
+tests_bench_upstream_SOURCES = \
+	tests/bench/upstream.c \
+	tests/bench/arrival.c tests/bench/arrival.h \
+	tests/bench/due.c tests/bench/due.h \
+	tests/bench/faults.c tests/bench/faults.h \
+	tests/bench/reply.c tests/bench/reply.h \
+	tests/bench/tally.c tests/bench/tally.h \
+	tests/bench/zone.c tests/bench/zone.h \
+	$(bench_net)
+tests_bench_clients_SOURCES = \
+	tests/bench/clients.c \
+	tests/bench/arrival.c tests/bench/arrival.h \
+	tests/bench/draw.c tests/bench/draw.h \
+	tests/bench/query.c tests/bench/query.h \
+	tests/bench/seen.c tests/bench/seen.h \
+	tests/bench/slots.c tests/bench/slots.h \
+	tests/bench/tally.c tests/bench/tally.h \
+	$(bench_net)
+tests_bench_clients_LDADD = -lm
+
 EXTRA_DIST += \
 	tests/bench/README.md \
 	tests/bench/bench.py \
+	tests/bench/incident.py \
+	tests/bench/incident_cases.py \
+	tests/bench/incident_check.py \
+	tests/bench/incident_report.py \
+	tests/bench/incident_servers.py \
 	tests/bench/process.py \
 	tests/bench/servers.py
 
@@ -27,4 +57,9 @@ BENCH_ARGS =
 bench: all $(bench_programs)
 	$(AM_V_at)PYTHONDONTWRITEBYTECODE=1 python3 $(srcdir)/tests/bench/bench.py \
 		--programs tests/bench --larderd ./larderd $(BENCH_ARGS)
-.PHONY: bench
+
+# make bench-incident BENCH_ARGS="--quick --servers larder,unbound"
+bench-incident: all tests/bench/echo $(incident_programs)
+	$(AM_V_at)PYTHONDONTWRITEBYTECODE=1 python3 $(srcdir)/tests/bench/incident.py \
+		--programs tests/bench --larderd ./larderd --larderctl ./larderctl $(BENCH_ARGS)
+.PHONY: bench bench-incident
