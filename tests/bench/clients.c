@@ -16,7 +16,7 @@
  *   at_us	when it was sent, after the origin (negative: warming up)
  *   late_us	how late that was
  *   took_us	until the reply; -1: given up
- *   letter	n: popular, u: new
+ *   letter	n: popular, u: new, e: one for the control
  *   number	of the name
  *   rcode	-1 without a reply
  *   good	1: the address of this name; 0: none; -1: another name's
@@ -91,8 +91,8 @@ struct clients {
 	/* the run */
 	struct draw draw;
 	struct record *records;
-	uint32_t sent, room;
-	uint32_t fresh_names;
+	uint32_t sent, room;		/* records that are used, and that there are */
+	uint32_t fresh_names, control_sent;
 	uint64_t next_ns, control_next_ns, sweep_ns;
 	unsigned turn;			/* port that sends next */
 	uint64_t unasked, refused, held;
@@ -100,7 +100,7 @@ struct clients {
 	struct port port[PORTS_MAX];
 	struct port control;
 	struct tally control_took;
-	uint64_t control_sent, control_lost;
+	uint64_t control_lost;
 };
 
 static void port_open(struct port *p, const struct net_addr *to)
@@ -127,20 +127,38 @@ static bool port_send(struct port *p, const struct query_shape *s, uint32_t numb
 	return true;
 }
 
-static void clients_send(struct clients *c, uint64_t now_ns)
+static struct record *clients_record(struct clients *c, char letter, uint64_t now_ns,
+				     uint64_t planned_ns)
 {
 	struct record *r = &c->records[c->sent];
-	bool fresh = draw_share(&c->draw) * 100 < c->new_percent;
-	struct port *p = &c->port[c->turn++ % c->ports];
 
 	*r = (struct record){ .took_us = -1, .rcode = -1, .ttl_s = -1, .ede = -1,
-			      .past_ms = SEEN_NO_AGE, .letter = fresh ? 'u' : 'n' };
-	r->number = fresh ? c->fresh_names++ : draw_name(&c->draw);
+			      .past_ms = SEEN_NO_AGE, .letter = letter };
 	r->at_us = (int64_t)(now_ns - c->origin_ns) / 1000;
-	r->late_us = (int32_t)((now_ns - c->next_ns) / 1000);
+	r->late_us = (int32_t)((now_ns - planned_ns) / 1000);
+	return r;
+}
+
+static void clients_send(struct clients *c, uint64_t now_ns)
+{
+	bool fresh = draw_share(&c->draw) * 100 < c->new_percent;
+	struct record *r = clients_record(c, fresh ? 'u' : 'n', now_ns, c->next_ns);
+	struct port *p = &c->port[c->turn++ % c->ports];
+
+	r->number = fresh ? c->fresh_names++ : draw_name(&c->draw);
 	tally_latency(&c->late, now_ns - c->next_ns);
 	if (!port_send(p, fresh ? &c->fresh : &c->popular, r->number, c->sent, now_ns, &c->refused))
 		c->held++;
+	c->sent++;
+}
+
+static void clients_send_control(struct clients *c, uint64_t now_ns)
+{
+	struct record *r = clients_record(c, 'e', now_ns, c->control_next_ns);
+
+	r->number = c->control_sent++;
+	if (!port_send(&c->control, &c->echoed, r->number, c->sent, now_ns, &c->refused))
+		c->control_lost++;
 	c->sent++;
 }
 
@@ -159,10 +177,8 @@ static void clients_send_due(struct clients *c)
 	}
 	if (!c->control.fd || clients_ended(c))
 		return;
-	for (; c->control_next_ns <= (now = net_now_ns()); c->control_sent++) {
-		if (!port_send(&c->control, &c->echoed, (uint32_t)c->control_sent, 0, now,
-			       &c->refused))
-			c->control_lost++;
+	while (!clients_ended(c) && c->control_next_ns <= (now = net_now_ns())) {
+		clients_send_control(c, now);
 		c->control_next_ns += draw_wait_ns(&c->draw, c->control_rate);
 	}
 }
@@ -194,6 +210,7 @@ static void clients_reply(struct clients *c, struct port *p, const uint8_t *repl
 	uint64_t took = now_ns > slot->sent_ns ? now_ns - slot->sent_ns : 0;
 	if (p == &c->control) {
 		tally_latency(&c->control_took, took);
+		c->records[p->record[slot - p->slots.slot]].took_us = (int32_t)(took / 1000);
 		slots_release(&p->slots, slot);
 		return;
 	}
@@ -315,9 +332,8 @@ static void clients_report(const struct clients *c)
 	for (unsigned i = 0; i < c->ports; i++)
 		drops += net_drops(c->port[i].fd);
 	printf("{\"sent\": %u, \"unasked\": %" PRIu64 ", \"refused\": %" PRIu64 ", \"held\": %" PRIu64
-	       ", \"drops\": %" PRIu64 ", \"control_sent\": %" PRIu64 ", \"control_lost\": %" PRIu64
-	       ", ",
-	       c->sent, c->unasked, c->refused, c->held, drops, c->control_sent, c->control_lost);
+	       ", \"drops\": %" PRIu64 ", \"control_sent\": %u, \"control_lost\": %" PRIu64 ", ",
+	       c->sent - c->control_sent, c->unasked, c->refused, c->held, drops, c->control_sent, c->control_lost);
 	clients_tally("late_us", &c->late);
 	fputs(", ", stdout);
 	clients_tally("control_us", &c->control_took);
@@ -371,7 +387,7 @@ static void clients_init(struct clients *c, const struct clients_options *o)
 	c->timeout_ns = o->timeout_ms * 1000000;
 	c->start_ns = c->start_ns ? c->start_ns : net_now_ns();
 	c->origin_ns = c->origin_ns ? c->origin_ns : c->start_ns;
-	c->room = (uint32_t)(c->rate * (double)o->length_ms * 1.2e-3) + 1000;
+	c->room = (uint32_t)((c->rate + c->control_rate) * (double)o->length_ms * 1.2e-3) + 1000;
 	c->records = c->room <= RECORDS_MAX ? calloc(c->room, sizeof *c->records) : NULL;
 	if (!c->records)
 		net_fail("no memory for", "that many queries");
