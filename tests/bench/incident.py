@@ -98,6 +98,31 @@ class Upstream:
         return json.loads(self.order("report"))
 
 
+class Sentinel:
+    """Notes when a core of the machine stands still."""
+
+    def __init__(self, bench):
+        self.log = Path(bench.folder, "sentinel")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [bench.program("sentinel")], stdin=subprocess.PIPE, stdout=log,
+                preexec_fn=process.child_setup(os.sched_getaffinity(0)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()          # which ends it
+        self.process.wait()
+
+    def still(self, origin_ns):
+        """(begin, end) of each stand-still so far, in ms after the origin."""
+        spans = (map(int, line.split()) for line in
+                 self.log.read_text(encoding="ascii").splitlines())
+        return [((begin - origin_ns) / 1e6, (end - origin_ns) / 1e6)
+                for _, begin, end in spans]
+
+
 class Play:
     """One server with its upstreams and its clients, in one case."""
 
@@ -171,7 +196,7 @@ class Play:
         self.samples.append((at_s, self.group.cpu_ns(), sockets,
                              self.group.memory()[1]))
 
-    def finish(self, third_ms, limit_s):
+    def finish(self, third_ms, still, limit_s=incident_cases.GIVE_UP_MS / 1000 + 10):
         try:
             out, _ = self.clients.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
@@ -182,7 +207,7 @@ class Play:
             raise Failed(f"{self.server.name} {self.group.trouble()}")
         run = incident_report.Run(self.server.name, self.case, third_ms,
                                   self.records, self.upstream.report(),
-                                  json.loads(out))
+                                  json.loads(out), still)
         os.unlink(self.records)
         run.stats = self.stats
         run.cpu_us = (self.cpu[-1] - self.cpu[0]) / 1000 / max(1, len(run.queries))
@@ -258,6 +283,7 @@ class Bench:
 
     def play(self, stack, case, batch):
         control = self.control(stack, case)
+        sentinel = stack.enter_context(Sentinel(self))
         plays = []
         for server in batch:
             try:
@@ -272,7 +298,8 @@ class Bench:
         for play in plays:
             play.begin(start_ns, origin_ns, length_ms, third_ms, control)
         self.watch(plays, origin_ns, third_ms)
-        return list(self.finish(plays, third_ms))
+        time.sleep(incident_cases.GIVE_UP_MS / 1000)
+        return list(self.finish(plays, third_ms, sentinel.still(origin_ns)))
 
     def control(self, stack, case):
         """The address of an echo that runs as the servers do."""
@@ -302,10 +329,10 @@ class Bench:
             if play.case.key == "hole" and play.group.alive():
                 play.sample(at_s)
 
-    def finish(self, plays, third_ms):
+    def finish(self, plays, third_ms, still):
         for play in plays:
             try:
-                yield play.finish(third_ms, incident_cases.GIVE_UP_MS / 1000 + 10)
+                yield play.finish(third_ms, still)
                 if play.server.note:
                     self.note(f"{play.server.name}: {play.server.note}")
             except (Failed, OSError) as trouble:
@@ -322,7 +349,7 @@ def options_read(arguments):
     known = [cls.name for cls in incident_servers.ALL]
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("--programs", default=here,
-                   help="folder with upstream, clients and echo")
+                   help="folder with upstream, clients, sentinel and echo")
     p.add_argument("--larderd", help="the larderd to measure")
     p.add_argument("--larderctl", help="its larderctl, for what it counts itself")
     p.add_argument("--quick", action="store_true",
@@ -360,7 +387,7 @@ def options_read(arguments):
         p.error("--cores needs two cores that this process may use")
     if o.together < 1:
         p.error("--together needs at least 1")
-    for name in ("upstream", "clients", "echo"):
+    for name in ("upstream", "clients", "sentinel", "echo"):
         if not os.access(o.programs / name, os.X_OK):
             p.error(f"{o.programs / name} is not built")
     if o.larderctl:

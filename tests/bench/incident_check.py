@@ -267,12 +267,13 @@ def check_analysis(check):
     g = waits([Made(0, ede=19).query, Made(0, past=1201).query,
                Made(0, past=1000).query, Made(0, ede=22).query])
     check.that(g.stale == 2, "stale by extended error or by age")
-    stalls = incident_report.Stalls([Made(100, took=50, name=("e", 0)).query,
-                                     Made(120, late=30).query,
-                                     Made(300, late=10).query])
+    stalls = incident_report.Stalls(
+        [Made(100, took=50, name=("e", 0)).query,
+         Made(500, took=1, name=("e", 1)).query], [(90, 120), (290, 300)])
     check.that([round(stalls.within(Made(at, took=took).query), 3) for at, took in
                 ((0, 50), (0, 120), (110, 20), (130, 400), (400, 9))] ==
-               [0, 30, 20, 30, 0], "what a query waited while the machine stood still")
+               [0, 30, 20, 30, 0],
+               "what a query waited while the machine stood still")
 
 
 def bench_upstream(bench, case):

@@ -16,7 +16,7 @@ from incident_cases import GIVE_UP_MS, QUIET, QUIET_CASES, TRIP_MS
 STALE_EDE = (3, 19)
 STALE_MS = 1200         # past expiry; servers that count whole seconds reach 1000
 PARKED_MS = 2100        # the parking time and a little
-STALL_MS = 2            # the machine stood still for so long
+STALL_MS = 2            # an echo that takes longer found the machine at a stand
 HOT_HITS = 3
 HOT_PER_PERIOD = 5      # client queries per TTL that make a name hot for the upstream
 
@@ -100,15 +100,15 @@ def annotate(queries, ttls):
 class Stalls:
     """The moments in which the machine, not the server, was late.
 
-    A query left late, or the echo, which has nothing to do but to answer, took
-    long.  What a query waited in such moments can be taken off again.
+    A core stood still, as sentinel.c saw it, or the echo, which has nothing to
+    do but to answer, took long.  What a query waited in such moments can be
+    taken off again.
     """
 
-    def __init__(self, queries):
-        spans = sorted([(q.at - q.late, q.at) for q in queries
-                        if q.late > STALL_MS] +
-                       [(q.at, q.at + q.wait) for q in queries
-                        if q.name[0] == "e" and q.wait > STALL_MS])
+    def __init__(self, queries, still=()):
+        """still: (begin, end), milliseconds after the origin"""
+        spans = sorted([*still, *((q.at, q.at + q.wait) for q in queries
+                                  if q.name[0] == "e" and q.wait > STALL_MS)])
         self.begins, self.ends, self.before = [], [], [0]
         for begin, end in spans:
             if self.ends and begin <= self.ends[-1]:
@@ -167,7 +167,7 @@ QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 class Run:
     """One server in one case."""
 
-    def __init__(self, server, case, third_ms, records, upstream, clients):
+    def __init__(self, server, case, third_ms, records, upstream, clients, still):
         self.server, self.case, self.third_ms = server, case, third_ms
         self.upstream, self.clients = upstream, clients
         self.stats = []         # larderctl stats at the origin and after each third
@@ -176,7 +176,7 @@ class Run:
         self.ttls = [ttl for _, _, ttl in upstream["names"]]
         with open(records, newline="") as f:
             queries = [Query(line) for line in csv.reader(f, delimiter="\t")]
-        self.stalls = Stalls(queries)
+        self.stalls = Stalls(queries, still)
         queries = [q for q in queries if q.name[0] != "e"]
         annotate(queries, self.ttls)
         self.queries = [q for q in queries if 0 <= q.at < 3 * third_ms]

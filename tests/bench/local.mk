@@ -17,7 +17,7 @@ tests_bench_load_SOURCES = \
 	$(bench_net)
 
 # The incident bench: upstreams that fail on command, clients that give up.
-incident_programs = tests/bench/upstream tests/bench/clients
+incident_programs = tests/bench/upstream tests/bench/clients tests/bench/sentinel
 EXTRA_PROGRAMS += $(incident_programs)
 CLEANFILES += $(incident_programs)
 
@@ -40,6 +40,7 @@ tests_bench_clients_SOURCES = \
 	tests/bench/tally.c tests/bench/tally.h \
 	$(bench_net)
 tests_bench_clients_LDADD = -lm
+tests_bench_sentinel_SOURCES = tests/bench/sentinel.c $(bench_net)
 
 EXTRA_DIST += \
 	tests/bench/README.md \
