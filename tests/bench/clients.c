@@ -331,9 +331,11 @@ static void clients_report(const struct clients *c)
 
 	for (unsigned i = 0; i < c->ports; i++)
 		drops += net_drops(c->port[i].fd);
-	printf("{\"sent\": %u, \"unasked\": %" PRIu64 ", \"refused\": %" PRIu64 ", \"held\": %" PRIu64
-	       ", \"drops\": %" PRIu64 ", \"control_sent\": %u, \"control_lost\": %" PRIu64 ", ",
-	       c->sent - c->control_sent, c->unasked, c->refused, c->held, drops, c->control_sent, c->control_lost);
+	printf("{\"sent\": %u, \"unasked\": %" PRIu64 ", \"refused\": %" PRIu64
+	       ", \"held\": %" PRIu64 ", \"drops\": %" PRIu64 ", ",
+	       c->sent - c->control_sent, c->unasked, c->refused, c->held, drops);
+	printf("\"control_sent\": %u, \"control_lost\": %" PRIu64 ", ", c->control_sent,
+	       c->control_lost);
 	clients_tally("late_us", &c->late);
 	fputs(", ", stdout);
 	clients_tally("control_us", &c->control_took);

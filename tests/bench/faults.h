@@ -45,7 +45,8 @@ struct fault_verdict {
 /* "FACE|all KIND PERCENT VALUE FROM_MS UNTIL_MS"; false when it says something else. */
 bool faults_add(struct faults *f, const char *text);
 /* What becomes of a query that comes at_ns after the origin. */
-struct fault_verdict faults_judge(struct faults *f, unsigned face, int64_t at_ns, uint64_t delay_ns);
+struct fault_verdict faults_judge(struct faults *f, unsigned face, int64_t at_ns,
+				  uint64_t delay_ns);
 bool faults_silent(const struct faults *f, unsigned face, int64_t at_ns);
 
 #endif
