@@ -283,6 +283,11 @@ class Run:
                    for q in self.queries
                    if not q.known and third <= q.at < 2 * third)
 
+    def past(self, ms):
+        """Answers that came so long after their expiry."""
+        return sum(q.good and q.past is not None and q.past > ms
+                   for q in self.queries)
+
     @property
     def stale_unexcused(self):
         """Stale answers of the first third that came sooner than a round trip,
