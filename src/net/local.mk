@@ -7,6 +7,8 @@ liblarder_a_SOURCES += \
 	src/net/tcp_client.c \
 	src/net/tcp_conn.c src/net/tcp_conn.h \
 	src/net/tcp_listener.c \
+	src/net/tls.c src/net/tls.h \
+	src/net/tls_peer.c src/net/tls_peer.h \
 	src/net/transport.h \
 	src/net/udp_listener.c \
 	src/net/udp_pool.c

@@ -183,6 +183,13 @@ unit_tests += tests/unit/test_net_udp_pool
 tests_unit_test_net_udp_pool_SOURCES = tests/unit/test_net_udp_pool.c $(unit_net)
 tests_unit_test_net_udp_pool_LDADD = $(unit_libs)
 
+# net/: TLS and HTTP/2, between arrays
+unit_tls = tests/unit/tls_rig.c tests/unit/tls_rig.h tests/unit/unit.h
+
+unit_tests += tests/unit/test_tls
+tests_unit_test_tls_SOURCES = tests/unit/test_tls.c $(unit_tls)
+tests_unit_test_tls_LDADD = $(unit_libs)
+
 # conf/
 unit_tests += tests/unit/test_conf
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c tests/unit/conf_rig.h
