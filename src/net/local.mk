@@ -1,6 +1,7 @@
 liblarder_a_SOURCES += \
 	src/net/client.c src/net/client.h \
 	src/net/frames.c src/net/frames.h \
+	src/net/h2.c src/net/h2.h \
 	src/net/listener.h \
 	src/net/listeners.c src/net/listeners.h \
 	src/net/outbox.c src/net/outbox.h \

@@ -186,6 +186,10 @@ tests_unit_test_net_udp_pool_LDADD = $(unit_libs)
 # net/: TLS and HTTP/2, between arrays
 unit_tls = tests/unit/tls_rig.c tests/unit/tls_rig.h tests/unit/unit.h
 
+unit_tests += tests/unit/test_h2
+tests_unit_test_h2_SOURCES = tests/unit/test_h2.c tests/unit/h2_rig.c tests/unit/h2_rig.h tests/unit/unit.h
+tests_unit_test_h2_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_tls
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c $(unit_tls)
 tests_unit_test_tls_LDADD = $(unit_libs)
