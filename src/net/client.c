@@ -12,7 +12,9 @@ static struct transport *net_client_make(const struct transport_maker *m, enum t
 	case TRANSPORT_UDP:
 		return udp_pool_new(c, to);
 	case TRANSPORT_TCP:
-		return tcp_client_new(c, to, conf);
+	case TRANSPORT_TLS:
+	case TRANSPORT_HTTPS:
+		return stream_client_new(c, to, conf);
 	case TRANSPORT_KINDS:
 		break;
 	}

@@ -18,11 +18,12 @@ struct outbox;
 
 enum h2_method { H2_POST, H2_GET };
 
-#define H2_PATH_MAX 255
+#define H2_AUTHORITY_MAX 263
+#define H2_PATH_MAX      255
 
 struct h2_target {		/* borrowed by the connections to it */
-	const char    *authority;	/* "dns.example", "192.0.2.1:8443" */
-	const char    *path;		/* "/dns-query"; at most H2_PATH_MAX octets */
+	char           authority[H2_AUTHORITY_MAX + 1];	/* "dns.example", "192.0.2.1:8443" */
+	char           path[H2_PATH_MAX + 1];		/* "/dns-query" */
 	enum h2_method method;
 };
 

@@ -5,7 +5,10 @@ liblarder_a_SOURCES += \
 	src/net/listener.h \
 	src/net/listeners.c src/net/listeners.h \
 	src/net/outbox.c src/net/outbox.h \
-	src/net/tcp_client.c \
+	src/net/stream.c src/net/stream.h \
+	src/net/stream_client.c \
+	src/net/stream_frames.c \
+	src/net/stream_http.c \
 	src/net/tcp_conn.c src/net/tcp_conn.h \
 	src/net/tcp_listener.c \
 	src/net/tls.c src/net/tls.h \

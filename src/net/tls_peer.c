@@ -235,7 +235,7 @@ const uint8_t *tls_peer_digest(const struct tls_peer *p)
 	return p->digest;
 }
 
-const struct tls_trust *tls_peer_trust(const struct tls_peer *p)
+struct tls_trust *tls_peer_trust(const struct tls_peer *p)
 {
 	return p->trust;
 }

@@ -74,7 +74,7 @@ void             tls_peer_unref(struct tls_peer *p);	/* NULL is fine */
 bool             tls_peer_equal(const struct tls_peer *a, const struct tls_peer *b);
 /* TLS_DIGEST_LEN octets over all of that. */
 const uint8_t   *tls_peer_digest(const struct tls_peer *p);
-const struct tls_trust *tls_peer_trust(const struct tls_peer *p);
+struct tls_trust *tls_peer_trust(const struct tls_peer *p);
 /* What the ClientHello names (RFC 6066 s. 3); NULL: nothing. */
 const char      *tls_peer_server_name(const struct tls_peer *p);
 const char      *tls_peer_alpn(const struct tls_peer *p, bool *needed);

@@ -2,8 +2,8 @@
  *
  * A transport carries questions to one address over one protocol, for one
  * worker.  Its user embeds a struct transport_send for each question it sends
- * and hears what becomes of it; UDP, TCP and, later, TLS and HTTP/2 differ
- * behind this line only.
+ * and hears what becomes of it; UDP, TCP, TLS and HTTP/2 differ behind this line
+ * only.
  *
  * The transport chooses the message ID (random where the protocol needs it,
  * never twice at once on one connection) and writes it into the first two
@@ -25,9 +25,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum transport_kind { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_KINDS };
-
+struct h2_target;
+struct tls_peer;
 struct transport_send;
+
+enum transport_kind { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_HTTPS, TRANSPORT_KINDS };
+
+/* Nobody on the way reads it, and whoever answers has proven who it is. */
+static inline bool transport_kind_is_encrypted(enum transport_kind kind)
+{
+	return kind == TRANSPORT_TLS || kind == TRANSPORT_HTTPS;
+}
 
 struct transport_events {
 	/* A message with this send's ID has come where it was due.  msg (at least
@@ -39,8 +47,11 @@ struct transport_events {
 	/* The send has ended without an answer, and nothing more will come:
 	 * -ECONNREFUSED, -EHOSTUNREACH, -ENETUNREACH …  as the system said;
 	 * -ECONNRESET the server closed the connection under the question (asking again at
-	 *  once, on a new connection, is right); -ETIMEDOUT the connection never opened, or
-	 *  let questions go unanswered for transport_conf.silence_ms and was given up. */
+	 *  once, on a new connection, is right), or has not looked at it;
+	 * -ETIMEDOUT the connection never opened, or let questions go unanswered for
+	 *  transport_conf.silence_ms and was given up;
+	 * -EKEYREJECTED the server is not who it should be; -EPROTO it does not speak TLS or HTTP/2 as we do;
+	 * -EREMOTEIO an HTTP response that is no answer. */
 	void (*lost)(struct transport_send *s, int error);
 };
 
@@ -49,13 +60,17 @@ struct transport_send {
 
 	/* written by the transport, read by the user: CLOCK_MONOTONIC, 0: not yet */
 	uint64_t sent_us;		/* handed to the kernel */
-	uint64_t connected_us;		/* streams: the connection was open from here on */
+	uint64_t connected_us;		/* streams: TCP was open from here on */
+	uint64_t secured_us;		/* TLS: and the handshake was done */
+	bool     resumed;		/* TLS: with a ticket */
 	uint16_t id;
+	uint32_t age_s;			/* a cache on the way has held the message for so long (HTTP only) */
 
 	/* the transport's own */
 	struct transport *transport;	/* NULL: does not live */
 	struct list node;
 	void    *place;			/* socket or connection */
+	uint32_t tag;			/* what its answer is known by there */
 };
 
 struct transport {
@@ -75,10 +90,21 @@ struct transport_ops {
 	void (*close)(struct transport *t);
 };
 
+struct transport_opening {
+	uint64_t connect_us;
+	uint64_t handshake_us;	/* TLS; else 0 */
+	bool     resumed;
+};
+
 struct transport_conf {
 	uint32_t silence_ms;	/* a stream that answers nothing for so long under a question is given up */
 	uint32_t idle_ms;	/* a stream without questions is closed after this */
-	uint32_t connect_ms;	/* a stream that is not open by then is given up */
+	uint32_t connect_ms;	/* a stream that is not open by then, TLS included, is given up */
+	struct tls_peer        *tls;	/* TLS and HTTPS: whom to expect; the transport takes a reference of its own */
+	const struct h2_target *http;	/* HTTPS; borrowed until transport_close() */
+	/* A stream has been opened.  NULL: nobody wants to know. */
+	void (*opened)(void *arg, const struct transport_opening *how);
+	void  *arg;
 };
 
 /* Makes transports: the loop's own, or a test's. */

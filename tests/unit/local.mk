@@ -159,7 +159,7 @@ tests_unit_test_net_frames_LDADD = $(unit_libs)
 
 unit_tests += tests/unit/test_net_memory
 tests_unit_test_net_memory_SOURCES = tests/unit/test_net_memory.c \
-	tests/unit/fail_alloc.c tests/unit/fail_alloc.h $(unit_net)
+	tests/unit/fail_alloc.c tests/unit/fail_alloc.h $(unit_net) $(unit_secure)
 tests_unit_test_net_memory_LDFLAGS = $(AM_LDFLAGS) $(unit_wraps)
 tests_unit_test_net_memory_LDADD = $(unit_libs)
 
@@ -167,9 +167,9 @@ unit_tests += tests/unit/test_net_namespace
 tests_unit_test_net_namespace_SOURCES = tests/unit/test_net_namespace.c $(unit_net)
 tests_unit_test_net_namespace_LDADD = $(unit_libs)
 
-unit_tests += tests/unit/test_net_tcp_client
-tests_unit_test_net_tcp_client_SOURCES = tests/unit/test_net_tcp_client.c $(unit_net)
-tests_unit_test_net_tcp_client_LDADD = $(unit_libs)
+unit_tests += tests/unit/test_net_stream_client
+tests_unit_test_net_stream_client_SOURCES = tests/unit/test_net_stream_client.c $(unit_net)
+tests_unit_test_net_stream_client_LDADD = $(unit_libs)
 
 unit_tests += tests/unit/test_net_tcp_listener
 tests_unit_test_net_tcp_listener_SOURCES = tests/unit/test_net_tcp_listener.c $(unit_net)
@@ -183,12 +183,17 @@ unit_tests += tests/unit/test_net_udp_pool
 tests_unit_test_net_udp_pool_SOURCES = tests/unit/test_net_udp_pool.c $(unit_net)
 tests_unit_test_net_udp_pool_LDADD = $(unit_libs)
 
-# net/: TLS and HTTP/2, between arrays
+# net/: TLS and HTTP/2, between arrays and on sockets
 unit_tls = tests/unit/tls_rig.c tests/unit/tls_rig.h tests/unit/unit.h
+unit_secure = tests/unit/net_secure.h tests/unit/h2_rig.c tests/unit/h2_rig.h $(unit_tls)
 
 unit_tests += tests/unit/test_h2
 tests_unit_test_h2_SOURCES = tests/unit/test_h2.c tests/unit/h2_rig.c tests/unit/h2_rig.h tests/unit/unit.h
 tests_unit_test_h2_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_net_secure_client
+tests_unit_test_net_secure_client_SOURCES = tests/unit/test_net_secure_client.c $(unit_net) $(unit_secure)
+tests_unit_test_net_secure_client_LDADD = $(unit_libs)
 
 unit_tests += tests/unit/test_tls
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c $(unit_tls)

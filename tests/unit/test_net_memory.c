@@ -1,6 +1,9 @@
 /* test_net_memory.c - each allocation of net/ fails once: nothing crashes, leaks or stays half open. */
 #include "net_probe.h"
+#include "net_secure.h"
 #include "net_service.h"
+
+#include "net/h2.h"
 
 #include "fail_alloc.h"
 
@@ -72,7 +75,7 @@ static void test_listeners(void **state)
 /* One question, which is asked or refused with -ENOMEM; and an answer in two pieces. */
 static void ask_with(unsigned n, enum transport_kind kind)
 {
-	const struct transport_conf conf = { 10000, 10000, 10000 };
+	const struct transport_conf conf = { .silence_ms = 10000, .idle_ms = 10000, .connect_ms = 10000 };
 	static struct net_client    client;
 	struct addr                 any = rig_addr("127.0.0.1", 0), to;
 	struct rig                  rig;
@@ -110,7 +113,7 @@ static void test_transports(void **state)
 	int before = next_descriptor();
 
 	(void)state;
-	for (enum transport_kind kind = 0; kind < TRANSPORT_KINDS; kind++) {
+	for (enum transport_kind kind = TRANSPORT_UDP; kind <= TRANSPORT_TCP; kind++) {
 		unsigned n = 0;
 
 		do {
@@ -123,11 +126,67 @@ static void test_transports(void **state)
 	}
 }
 
+/* The same over TLS and HTTPS, with an answer that comes as far as memory lets it. */
+static void ask_secure_with(unsigned n, enum transport_kind kind)
+{
+	static const struct h2_target target = { .authority = SECURE_NAME, .path = "/" };
+	static struct net_client      client;
+	static struct secure          server;
+	struct transport_conf         conf = { .silence_ms = 10000, .idle_ms = 10000, .connect_ms = 10000 };
+	struct addr                   to;
+	struct rig                    rig;
+	struct transport             *t;
+
+	rig_open(&rig);
+	net_client_init(&client, &rig.loop, clock_system(), &rig.rng);
+	secure_open(&server, SECURE_NAME);
+	server.http = kind == TRANSPORT_HTTPS;
+	conf.http = server.http ? &target : NULL;
+	to = rig_name(server.listener);
+	memset(&probe, 0, sizeof probe);
+	fail_alloc_countdown = n;
+	conf.tls = secure_peer_or_null(&server, SECURE_NAME);
+	t = conf.tls ? client.maker.make(&client.maker, kind, &to, &conf) : NULL;
+	if (t && probe_ask(&probe, t, 1) == 0)
+		rig_until(&rig, secure_turn(&server) && (probe.losses || server.h2.count || server.heard_len));
+	if (t && transport_lives(&probe.send) && server.http)
+		h2_rig_reply(&server.h2, server.h2.requests[0].stream,
+		             &(struct h2_rig_reply){ .body = server.h2.requests[0].body, .body_len = 20 });
+	if (t && transport_lives(&probe.send))
+		for (unsigned i = 0; i < 5; i++)
+			secure_turn(&server), rig_turn(&rig);
+	transport_end(&probe.send);
+	transport_close(t);
+	tls_peer_unref(conf.tls);
+	uv_run(&rig.loop, UV_RUN_NOWAIT);
+	secure_close(&server);
+	rig_close(&rig);
+}
+
+static void test_secure_transports(void **state)
+{
+	int before = next_descriptor();
+
+	(void)state;
+	for (enum transport_kind kind = TRANSPORT_TLS; kind <= TRANSPORT_HTTPS; kind++) {
+		unsigned n = 0;
+
+		do {
+			ask_secure_with(++n, kind);
+			assert_true(n < 100);
+			assert_int_equal(next_descriptor(), before);
+		} while (fail_alloc_countdown == 0);
+		fail_alloc_countdown = 0;
+		assert_true(n > 8);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_transports),
+		cmocka_unit_test(test_secure_transports),
 	};
 
 	return cmocka_run_group_tests_name("net/memory", tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* test_net_tcp_client.c - many questions on one connection, and what becomes of them. */
+/* test_net_stream_client.c - many questions on one connection, and what becomes of them. */
 #include "net_probe.h"
 
 #include "net/frames.h"
@@ -464,5 +464,5 @@ int main(void)
 		TEST(test_server_does_not_read),
 	};
 
-	return cmocka_run_group_tests_name("net/tcp_client", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("net/stream_client", tests, NULL, NULL);
 }

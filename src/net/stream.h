@@ -1,0 +1,126 @@
+/* stream.h - one connection to an upstream, and what is spoken on it.
+ *
+ * Between socket and questions lie one or two layers that only move octets:
+ *
+ *   questions ── dialect ── TLS, unless it is plain TCP ── outbox ── socket
+ *
+ * A dialect (frames or HTTP/2) turns questions into octets and octets into
+ * answers; the stream has the socket, the clock and the questions that live.
+ *
+ *   CONNECTING ──> SECURING ──> OPEN ──> closing
+ *        │   └─ plain ─────────────^        ^
+ *        └──────────────────────────────────┘
+ *
+ * Always true: a stream that is closing has no questions, or is telling them
+ * so; one that takes no new questions and has none left is closing.
+ */
+#ifndef LARDER_NET_STREAM_H
+#define LARDER_NET_STREAM_H
+
+#include "net/client.h"
+#include "net/frames.h"
+#include "net/outbox.h"
+#include "net/tls.h"
+
+#define STREAM_BUCKETS    256
+#define STREAM_OUTBOX_MAX 262144	/* octets waiting to be written */
+
+struct h2;
+struct stream;
+
+struct dialect {
+	/* What it needs beside the stream's own; 0 or -ENOMEM. */
+	int    (*begin)(struct stream *s);
+	void   (*done)(struct stream *s);
+	/* How many more questions are welcome on this stream. */
+	unsigned (*room)(const struct stream *s);
+	/* Chooses send->id and send->tag, writes the ID into msg, and hands octets to stream_say().
+	 * 0, or a negative errno; -EAGAIN: not now. */
+	int    (*ask)(struct stream *s, struct transport_send *send, uint8_t *msg, size_t len);
+	/* The question's answer is not wanted any more; it is on no list. */
+	void   (*drop)(struct stream *s, struct transport_send *send);
+	/* Puts what it has held back to the front of room, and gives its length. */
+	size_t (*held)(struct stream *s, uint8_t *room);
+	/* Octets have come: what was held and then what is new.  0, or why the stream is of no use any
+	 * more.  In between anything may happen to the stream and its questions. */
+	int    (*hear)(struct stream *s, const uint8_t *octets, size_t len);
+};
+
+extern const struct dialect dialect_frames, dialect_http;
+
+/* All connections to one address over one protocol. */
+struct stream_client {
+	struct transport      base;
+	struct net_client    *client;		/* borrowed */
+	struct addr           to;
+	struct transport_conf conf;		/* with a reference to conf.tls */
+	const struct dialect *dialect;
+	struct list           streams;		/* those that take questions, newest first */
+	unsigned              stream_count;	/* all that are not closing */
+	unsigned              holders;		/* its user and each stream; freed at none */
+	uint32_t              idle_ms;		/* how long the server seems to keep a stream at rest */
+	int                   refusal;		/* the last stream could not be secured: why; 0: it could */
+	uint32_t              refusal_ms;	/* for so long none is opened after that */
+	uint64_t              refused_ms;	/* since then, on the loop's clock, as all with _ms here */
+	bool                  closed;		/* its user has gone */
+};
+
+enum stream_state {
+	STREAM_CONNECTING,	/* what is said waits; connect timer runs, on to the next state as well */
+	STREAM_SECURING,	/* TLS shakes hands */
+	STREAM_OPEN,		/* what is said goes out */
+};
+
+struct stream {
+	struct list           node;		/* of stream_client.streams, or on no list */
+	struct stream_client *owner;
+	enum stream_state     state;
+	uv_poll_t             poll;
+	uv_timer_t            timer;
+	uint64_t              rings_ms;		/* when the timer will; UINT64_MAX: not set */
+	uint64_t              began_ms;
+	uint64_t              asked_ms;		/* the first question since we heard something */
+	uint64_t              heard_ms;		/* the last whole answer */
+	uint64_t              began_us, connected_us, secured_us;	/* CLOCK_MONOTONIC; 0: not yet */
+	uint32_t              idle_ms;
+	unsigned              count;		/* questions that live */
+	struct tls           *tls;		/* NULL: plain */
+	struct outbox         plain;		/* said, but not yet through TLS */
+	struct outbox         out;		/* for the socket */
+	union {					/* the dialect's own */
+		struct frames in;
+		struct h2    *h2;
+	};
+	int                   fd;
+	int                   watched;		/* events of poll */
+	uint8_t               open_handles;
+	bool                  closing;
+	struct list           buckets[STREAM_BUCKETS];	/* questions by the low bits of their tag */
+};
+
+/* ---- for the client ---- */
+
+/* Opens one more, at the front of c->streams.  0 or a negative errno. */
+int  stream_open(struct stream_client *c);
+int  stream_ask(struct stream *s, struct transport_send *send, uint8_t *msg, size_t len);
+void stream_end(struct stream *s, struct transport_send *send);
+/* Takes no new questions from now on. */
+void stream_leave(struct stream *s);
+void stream_close(struct stream *s);
+/* How long a stream may rest so that we close it before a server does that waits for idle_ms. */
+uint32_t stream_idle_within(uint32_t idle_ms);
+void stream_set_idle(struct stream *s, uint32_t idle_ms);
+/* Nothing has been heard for long, although there are questions. */
+bool stream_is_suspect(const struct stream *s);
+void stream_client_release(struct stream_client *c);
+
+/* ---- for the dialects ---- */
+
+/* Says octets, as soon as that is possible; the parts are used up. */
+int  stream_say(struct stream *s, struct iovec *parts, unsigned count);
+struct transport_send *stream_find(struct stream *s, uint32_t tag);
+/* A whole answer has come for the question with this tag, if that lives still. */
+void stream_answer(struct stream *s, uint32_t tag, const uint8_t *msg, size_t len);
+void stream_fail(struct stream *s, struct transport_send *send, int error);	/* this question alone */
+
+#endif

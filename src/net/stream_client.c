@@ -1,0 +1,134 @@
+/* stream_client.c - questions to one upstream over TCP, TLS or HTTPS (RFC 7766 s. 6.2, 7858, 8484).
+ *
+ * One connection ("stream") carries all questions, many at once, and answers
+ * come in any order.  It opens when the first is asked.  Others open beside it,
+ * up to 4, while it is suspect or has no room for more.
+ *
+ * When the server wants a stream to be used no more, or it breaks while we
+ * write, it leaves the list: it serves the questions it has and closes after
+ * the last; the next question opens another.
+ *
+ * A server whose identity or speech was not accepted is not bothered again for
+ * a second, then two, up to 30: until then questions fail at once.
+ */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define STREAMS_MAX 4
+
+/* ---- choosing a stream ------------------------------------------------ */
+
+/* The newest with room that is not suspect; else with `any` one that will do. */
+static struct stream *stream_client_choose(const struct stream_client *c, bool any)
+{
+	for (const struct list *n = c->streams.next; n != &c->streams; n = n->next) {
+		struct stream *s = list_entry(n, struct stream, node);
+
+		if (any || (c->dialect->room(s) && !stream_is_suspect(s)))
+			return s;
+	}
+	return NULL;
+}
+
+static bool stream_client_is_refused(const struct stream_client *c)
+{
+	return c->refusal && uv_now(c->client->loop) < c->refused_ms + c->refusal_ms;
+}
+
+/* A stream to ask on, opened if need be, or NULL and why. */
+static struct stream *stream_client_stream(struct stream_client *c, int *error)
+{
+	struct stream *s = stream_client_choose(c, false);
+
+	if (s)
+		return s;
+	*error = stream_client_is_refused(c) ? c->refusal : -EAGAIN;
+	if (*error == -EAGAIN && c->stream_count < STREAMS_MAX)
+		*error = stream_open(c);
+	return *error == 0 ? list_entry(c->streams.next, struct stream, node) : stream_client_choose(c, true);
+}
+
+/* ---- the transport ---------------------------------------------------- */
+
+static int stream_client_send(struct transport *t, struct transport_send *send, uint8_t *msg, size_t len)
+{
+	struct stream_client *c = (struct stream_client *)t;
+	int                   error = 0;
+
+	for (unsigned i = 0; i < 2 && error != -ENOMEM; i++) {
+		struct stream *s = stream_client_stream(c, &error);
+
+		if (!s)
+			return error;
+		error = stream_ask(s, send, msg, len);
+		if (error == 0 || error == -EAGAIN)
+			return error;
+		stream_leave(s);	/* broken: its questions hear of it from the loop */
+	}
+	return error;
+}
+
+static void stream_client_end(struct transport *t, struct transport_send *send)
+{
+	(void)t;
+	stream_end(send->place, send);
+}
+
+static void stream_client_idle_hint(struct transport *t, struct transport_send *send, uint32_t idle_ms)
+{
+	struct stream_client *c = (struct stream_client *)t;
+	uint32_t              ours_ms = stream_idle_within(idle_ms);
+
+	if (!ours_ms)
+		stream_leave(send->place);
+	else
+		stream_set_idle(send->place, ours_ms < c->conf.idle_ms ? ours_ms : c->conf.idle_ms);
+}
+
+static void stream_client_renew(struct transport *t)
+{
+	struct stream_client *c = (struct stream_client *)t;
+
+	while (!list_empty(&c->streams))
+		stream_leave(list_entry(c->streams.next, struct stream, node));
+}
+
+static void stream_client_close(struct transport *t)
+{
+	struct stream_client *c = (struct stream_client *)t;
+
+	c->closed = true;
+	while (!list_empty(&c->streams))
+		stream_close(list_entry(c->streams.next, struct stream, node));
+	stream_client_release(c);
+}
+
+static const struct transport_ops stream_client_ops = {
+	.send = stream_client_send,
+	.end = stream_client_end,
+	.idle_hint = stream_client_idle_hint,
+	.renew = stream_client_renew,
+	.close = stream_client_close,
+};
+
+struct transport *stream_client_new(struct net_client *client, const struct addr *to,
+                                    const struct transport_conf *conf)
+{
+	struct stream_client *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return NULL;
+	c->base.ops = &stream_client_ops;
+	c->client = client;
+	c->to = *to;
+	c->conf = *conf;
+	if (conf->tls)
+		tls_peer_ref(conf->tls);
+	c->dialect = conf->http ? &dialect_http : &dialect_frames;
+	c->idle_ms = conf->idle_ms;
+	list_init(&c->streams);
+	c->holders = 1;
+	return &c->base;
+}
