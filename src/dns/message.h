@@ -70,7 +70,7 @@ enum dns_type {
 
 enum dns_class { DNS_IN = 1, DNS_CH = 3 };
 
-enum dns_option { DNS_OPTION_KEEPALIVE = 11, DNS_OPTION_EDE = 15 };
+enum dns_option { DNS_OPTION_KEEPALIVE = 11, DNS_OPTION_PADDING = 12, DNS_OPTION_EDE = 15 };
 
 /* Extended errors (RFC 8914 s. 4); DNS_EDE_NONE is ours. */
 enum dns_ede {

@@ -429,13 +429,16 @@ static bool scrub_has(const struct dns_scrub *s, enum section section, uint16_t 
 	return false;
 }
 
-/* No TTL above the ceiling (RFC 8767 s. 4), so that a top bit does no harm either; and the floor. */
-static void scrub_bound_ttls(struct dns_scrub *s, const struct dns_ttl_bounds *ttl, bool positive)
+/* Without the age; no TTL above the ceiling (RFC 8767 s. 4), so that a top bit does no harm either; and the
+ * floor. */
+static void scrub_bound_ttls(struct dns_scrub *s, const struct dns_scrub_query *q, bool positive)
 {
+	const struct dns_ttl_bounds *ttl = &q->ttl;
+
 	for (unsigned i = 0; i < s->picked_count; i++) {
 		struct record *r = &s->rows[s->picked[i]];
 
-		r->ttl_s = scrub_capped(r->ttl_s, ttl->max_s);
+		r->ttl_s = scrub_capped(r->ttl_s > q->age_s ? r->ttl_s - q->age_s : 0, ttl->max_s);
 		if (positive && r->ttl_s && r->ttl_s < ttl->min_s)
 			r->ttl_s = ttl->min_s;
 	}
@@ -523,7 +526,7 @@ enum dns_scrub_verdict dns_scrub_reply(struct dns_scrub *s, const uint8_t *msg, 
 	/* the data of an address answer names nothing, so nothing more can be of use */
 	if (found && verdict == DNS_SCRUB_ANSWER && q->qtype != DNS_A && q->qtype != DNS_AAAA)
 		scrub_pick_extras(&p);
-	scrub_bound_ttls(s, &q->ttl, out->kind == DNS_ANSWER_POSITIVE);
+	scrub_bound_ttls(s, q, out->kind == DNS_ANSWER_POSITIVE);
 	out->ttl_s = keep ? scrub_life(s) : 0;
 	return scrub_write(s, q, out) ? verdict : DNS_SCRUB_FAILURE;
 }

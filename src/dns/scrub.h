@@ -26,6 +26,7 @@ struct dns_scrub_query {
 	bool           dnssec_ok;
 	bool           mixed_case;	/* the reply's question is in random case: no name may take it from there */
 	struct dns_ttl_bounds ttl;
+	uint32_t       age_s;		/* a cache on the way has held the reply for so long (RFC 8484 s. 5.1) */
 	/* Does this name belong to the route that was asked?  What does not is neither
 	 * returned nor kept.  NULL: there is one route. */
 	bool         (*in_route)(void *arg, const uint8_t *name, size_t len);

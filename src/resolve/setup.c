@@ -10,8 +10,7 @@ static struct upstream *setup_find_upstream(const struct setup *s, const struct 
 	for (size_t i = 0; s && i < s->conf.upstream_count; i++) {
 		struct upstream *u = s->upstreams[i];
 
-		if (u && u->worker_count == worker_count && !strcmp(u->conf.url, conf->url) &&
-		    !strcmp(u->conf.name, conf->name))
+		if (u && u->worker_count == worker_count && upstream_is(u, conf))
 			return u;
 	}
 	return NULL;

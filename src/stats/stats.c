@@ -60,8 +60,12 @@ const struct stats_row stats_upstream_rows[UPSTREAM_COUNTERS] = {
 	[UPSTREAM_SENT] = { "sent", "queries sent" },
 	[UPSTREAM_ANSWERED] = { "answered", "usable answers" },
 	[UPSTREAM_TIMEOUT] = { "timeout", "no answer in time" },
-	[UPSTREAM_UNREACHABLE] = { "unreachable", "refused or no route" },
+	[UPSTREAM_UNREACHABLE] = { "unreachable", "no route" },
+	[UPSTREAM_REFUSED] = { "refused", "nobody listens there" },
 	[UPSTREAM_CLOSED] = { "closed", "connection ended under a question" },
+	[UPSTREAM_CERTIFICATE] = { "certificate", "certificate or key not accepted" },
+	[UPSTREAM_PROTOCOL] = { "protocol", "no TLS or HTTP/2 that larder understands" },
+	[UPSTREAM_HTTP] = { "http", "HTTP responses that are no answer" },
 	[UPSTREAM_RCODE] = { "rcode", "SERVFAIL, REFUSED and other failures by reply" },
 	[UPSTREAM_MALFORMED] = { "malformed", "replies that cannot be parsed" },
 	[UPSTREAM_TRUNCATED] = { "truncated", "answers asked again by TCP" },
@@ -95,4 +99,6 @@ void stats_upstream_read(const struct stats_upstream *s, struct stats_upstream_v
 		into->counter[i] += stats_load(&s->counter[i]);
 	histogram_read(&s->exchange, &into->exchange);
 	histogram_read(&s->connect, &into->connect);
+	histogram_read(&s->handshake, &into->handshake);
+	histogram_read(&s->resumption, &into->resumption);
 }

@@ -90,8 +90,12 @@ enum upstream_counter {
 	UPSTREAM_SENT,
 	UPSTREAM_ANSWERED,	/* usable answers */
 	UPSTREAM_TIMEOUT,	/* failures by reason */
-	UPSTREAM_UNREACHABLE,	/* ICMP, refused, no route, no socket */
+	UPSTREAM_UNREACHABLE,	/* ICMP, no route, no socket */
+	UPSTREAM_REFUSED,	/* nobody listens there */
 	UPSTREAM_CLOSED,	/* a stream that ended under a question */
+	UPSTREAM_CERTIFICATE,	/* the server is not who it should be */
+	UPSTREAM_PROTOCOL,	/* it speaks no TLS or HTTP/2 that we understand */
+	UPSTREAM_HTTP,		/* an HTTP response that is no answer */
 	UPSTREAM_RCODE,		/* SERVFAIL, REFUSED, FORMERR, NOTIMP and other failures by reply */
 	UPSTREAM_MALFORMED,	/* replies that match but cannot be parsed */
 	UPSTREAM_TRUNCATED,	/* asked again by TCP */
@@ -104,7 +108,8 @@ extern const struct stats_row stats_upstream_rows[UPSTREAM_COUNTERS];
 struct stats_upstream {
 	_Atomic uint64_t counter[UPSTREAM_COUNTERS];
 	struct histogram exchange;		/* from sending to the accepted answer */
-	struct histogram connect;		/* streams */
+	struct histogram connect;		/* streams: TCP */
+	struct histogram handshake, resumption;	/* TLS, in full and by ticket */
 };
 
 /* Sums for readers. */
@@ -117,7 +122,7 @@ struct stats_view {
 };
 struct stats_upstream_view {
 	uint64_t counter[UPSTREAM_COUNTERS];
-	struct histogram_view exchange, connect;
+	struct histogram_view exchange, connect, handshake, resumption;
 };
 
 /* Both add to *into, which the caller zeroes before the first worker. */

@@ -3,13 +3,18 @@
 #define LARDER_UPSTREAM_CONF_H
 
 #include "base/addr.h"
+#include "net/h2.h"
 
 #include <stdint.h>
 
 enum upstream_proto {
 	UPSTREAM_UDP,		/* UDP, and TCP when an answer is truncated */
 	UPSTREAM_TCP,		/* tcp://: nothing but TCP */
+	UPSTREAM_TLS,
+	UPSTREAM_HTTPS,
 };
+
+struct tls_peer;
 
 /* How a route chooses among its upstreams. */
 enum upstream_policy {
@@ -26,6 +31,8 @@ struct upstream_conf {
 	char               *url;	/* normal form, e.g. udp://192.0.2.1:53; identity over reloads */
 	enum upstream_proto proto;
 	struct addr         addr;
+	struct tls_peer    *tls;	/* TLS and HTTPS: whom to expect; a reference */
+	struct h2_target    http;	/* HTTPS */
 };
 
 /* Timing of one question (design: sends at 0, h, 3h, 7h …). */

@@ -12,7 +12,8 @@
 
 #define MISMATCHES_MAX 20	/* then the question goes by stream as well (RFC 5452 s. 9.3) */
 #define EDNS_MEMO_MS   60000	/* how long a server's rejection of EDNS is remembered */
-#define QUERY_MAX      (DNS_HEADER_LEN + DNS_NAME_MAX + 4 + 11)
+#define PADDING_BLOCK  128	/* RFC 8467 s. 4.1 */
+#define QUERY_MAX      (3 * PADDING_BLOCK)	/* header, longest name, OPT and padding */
 
 static struct exchange *exchange_of(struct transport_send *s)
 {
@@ -98,10 +99,21 @@ static bool exchange_mixes_case(const struct exchange *x)
 	return x->question->case_mixing && x->kind == TRANSPORT_UDP;
 }
 
+/* The padding option, after which len octets are a multiple of the block (RFC 7830 s. 3). */
+static size_t exchange_pad(uint8_t *msg, size_t len)
+{
+	size_t padding = -(len + 4) % PADDING_BLOCK;
+
+	wire_put_u16(msg + len, DNS_OPTION_PADDING);
+	wire_put_u16(msg + len + 2, (uint16_t)padding);
+	memset(msg + len + 4, 0, padding);
+	return 4 + padding;
+}
+
 static size_t exchange_write_query(struct exchange *x, uint8_t *msg)
 {
 	const struct exchange_question *q = x->question;
-	size_t                          at = DNS_HEADER_LEN, len = q->scrub.qname_len;
+	size_t                          at = DNS_HEADER_LEN, len = q->scrub.qname_len, options;
 
 	memset(msg, 0, DNS_HEADER_LEN);
 	wire_put_u16(msg + 2, (uint16_t)(DNS_RD | (q->checking_disabled ? DNS_CD : 0)));
@@ -120,8 +132,9 @@ static size_t exchange_write_query(struct exchange *x, uint8_t *msg)
 	wire_put_u16(msg + at + 1, DNS_OPT);
 	wire_put_u16(msg + at + 3, q->edns_size);
 	wire_put_u32(msg + at + 5, q->scrub.dnssec_ok ? 0x8000 : 0);
-	wire_put_u16(msg + at + 9, 0);
-	return at + 11;
+	options = transport_kind_is_encrypted(x->kind) ? exchange_pad(msg, at + 11) : 0;
+	wire_put_u16(msg + at + 9, (uint16_t)options);
+	return at + 11 + options;
 }
 
 /* ---- judging ---- */
@@ -251,6 +264,7 @@ static void exchange_on_reply(struct exchange *x, const uint8_t *msg, size_t len
 {
 	const struct upstream_env *env = x->channel->env;
 	uint16_t                   flags = wire_u16(msg + 2);
+	struct dns_scrub_query     query = x->question->scrub;
 	struct dns_answer          answer;
 	struct dns_name            target;
 	struct cursor              options;
@@ -273,7 +287,8 @@ static void exchange_on_reply(struct exchange *x, const uint8_t *msg, size_t len
 		exchange_failed(x, DNS_SERVFAIL);	/* an extended rcode concerns this hop (RFC 6891 s. 6.1.3) */
 		return;
 	}
-	switch (dns_scrub_reply(env->scrub, msg, len, &x->question->scrub, &answer, &target)) {
+	query.age_s = x->send.age_s;
+	switch (dns_scrub_reply(env->scrub, msg, len, &query, &answer, &target)) {
 	case DNS_SCRUB_ANSWER:
 		exchange_note_answer(x);
 		exchange_finish(x, EXCHANGE_ANSWER, &answer, NULL);
@@ -327,6 +342,26 @@ static void exchange_on_mismatch(struct transport_send *s)
 	exchange_ignore(exchange_of(s));
 }
 
+static enum upstream_counter exchange_counter_of(int error)
+{
+	switch (error) {
+	case -ECONNRESET:
+		return UPSTREAM_CLOSED;
+	case -ETIMEDOUT:
+		return UPSTREAM_TIMEOUT;
+	case -ECONNREFUSED:
+		return UPSTREAM_REFUSED;
+	case -EKEYREJECTED:
+		return UPSTREAM_CERTIFICATE;
+	case -EPROTO:
+		return UPSTREAM_PROTOCOL;
+	case -EREMOTEIO:
+		return UPSTREAM_HTTP;
+	default:
+		return UPSTREAM_UNREACHABLE;
+	}
+}
+
 static void exchange_on_lost(struct transport_send *s, int error)
 {
 	struct exchange *x = exchange_of(s);
@@ -334,8 +369,7 @@ static void exchange_on_lost(struct transport_send *s, int error)
 	list_remove(&x->open);
 	x->error = error;
 	x->ended_us = clock_mono_us(x->channel->env->clock);
-	channel_count(x->channel, error == -ECONNRESET  ? UPSTREAM_CLOSED :
-	                          error == -ETIMEDOUT ? UPSTREAM_TIMEOUT : UPSTREAM_UNREACHABLE);
+	channel_count(x->channel, exchange_counter_of(error));
 	x->on_event(x, EXCHANGE_LOST, NULL, NULL);
 }
 
@@ -357,7 +391,10 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	x->send.on = &events;
 	x->send.transport = NULL;
 	x->send.connected_us = 0;
+	x->send.secured_us = 0;
 	x->send.sent_us = 0;
+	x->send.resumed = false;
+	x->send.age_s = 0;
 	x->error = 0;
 	x->rcode = 0;
 	x->ede = DNS_EDE_NONE;
@@ -369,7 +406,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	               clock_boot_ms(env->clock);
 	err = transport_send(t, &x->send, msg, exchange_write_query(x, msg));
 	if (err < 0) {
-		channel_count(x->channel, UPSTREAM_UNREACHABLE);
+		channel_count(x->channel, exchange_counter_of(err));
 		return err;
 	}
 	list_append((struct list *)(uintptr_t)exchanges_bucket(env->open, x->question), &x->open);

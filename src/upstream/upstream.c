@@ -1,6 +1,7 @@
 /* upstream.c - upstreams and channels: who holds what for how long. */
 #include "upstream/upstream.h"
 
+#include "net/tls_peer.h"
 #include "upstream/prober.h"
 
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #define STREAM_SILENCE_MS 1000		/* TCP-23: one try time-out */
 #define STREAM_IDLE_MS    10000
+#define SECURE_IDLE_MS    60000		/* opening anew costs two round trips more */
 #define STREAM_CONNECT_MS 3000
 #define WAY_APART_US      UINT64_C(1000000)
 
@@ -23,6 +25,7 @@ struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_
 	u->conf.name = strdup(conf->name);
 	u->conf.url = strdup(conf->url);
 	health_init(&u->health, u->conf.name);
+	u->conf.tls = conf->tls ? tls_peer_ref(conf->tls) : NULL;
 	if (!u->conf.name || !u->conf.url) {
 		upstream_unref(u);
 		return NULL;
@@ -43,6 +46,7 @@ void upstream_unref(struct upstream *u)
 	health_done(&u->health);
 	free(u->conf.name);
 	free(u->conf.url);
+	tls_peer_unref(u->conf.tls);
 	free(u);
 }
 
@@ -55,6 +59,12 @@ void upstream_way_changed(struct upstream *u, uint64_t now_us)
 		return;
 	atomic_fetch_add(&u->ways, 1);
 	health_begin_anew(&u->health, now_us);
+}
+
+bool upstream_is(const struct upstream *u, const struct upstream_conf *conf)
+{
+	return !strcmp(u->conf.url, conf->url) && !strcmp(u->conf.name, conf->name) &&
+	       tls_peer_equal(u->conf.tls, conf->tls) && u->conf.http.method == conf->http.method;
 }
 
 struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
@@ -105,16 +115,30 @@ static void channel_look_at_way(struct channel *c)
 		transport_renew(c->transport[i]);
 }
 
+static void channel_on_opened(void *arg, const struct transport_opening *how)
+{
+	struct stats_upstream *stats = ((struct channel *)arg)->stats;
+
+	histogram_add(&stats->connect, how->connect_us, 1);
+	if (how->handshake_us)
+		histogram_add(how->resumed ? &stats->resumption : &stats->handshake, how->handshake_us, 1);
+}
+
 struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 {
-	static const struct transport_conf conf = {
+	const struct upstream_conf *u = &c->upstream->conf;
+	const struct transport_conf conf = {
 		.silence_ms = STREAM_SILENCE_MS,
-		.idle_ms = STREAM_IDLE_MS,
+		.idle_ms = transport_kind_is_encrypted(kind) ? SECURE_IDLE_MS : STREAM_IDLE_MS,
 		.connect_ms = STREAM_CONNECT_MS,
+		.tls = transport_kind_is_encrypted(kind) ? u->tls : NULL,
+		.http = kind == TRANSPORT_HTTPS ? &u->http : NULL,
+		.opened = channel_on_opened,
+		.arg = c,
 	};
 
 	channel_look_at_way(c);
 	if (!c->transport[kind])
-		c->transport[kind] = c->env->maker->make(c->env->maker, kind, &c->upstream->conf.addr, &conf);
+		c->transport[kind] = c->env->maker->make(c->env->maker, kind, &u->addr, &conf);
 	return c->transport[kind];
 }

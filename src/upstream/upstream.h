@@ -37,7 +37,7 @@ struct upstream {
 	struct stats_upstream stats[];		/* one for each worker */
 };
 
-/* Gives one reference, or NULL when memory is short.  Copies conf. */
+/* Gives one reference, or NULL when memory is short.  Copies conf, with a reference to its peer. */
 struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_count);
 struct upstream *upstream_ref(struct upstream *u);
 void             upstream_unref(struct upstream *u);	/* NULL is fine */
@@ -45,13 +45,16 @@ void             upstream_unref(struct upstream *u);	/* NULL is fine */
 /* The stream that it is asked over: all the time, or when UDP will not do. */
 static inline enum transport_kind upstream_stream(const struct upstream *u)
 {
-	(void)u;
-	return TRANSPORT_TCP;
+	return u->conf.proto == UPSTREAM_TLS   ? TRANSPORT_TLS :
+	       u->conf.proto == UPSTREAM_HTTPS ? TRANSPORT_HTTPS : TRANSPORT_TCP;
 }
 
 /* The network towards it may have changed: connections are suspect, and what was held against it is void.  Any
  * thread; repeated within a second it does nothing, so that all workers may notice the same. */
 void upstream_way_changed(struct upstream *u, uint64_t now_us);
+
+/* Is it configured as it was, so that what is known about it still holds? */
+bool upstream_is(const struct upstream *u, const struct upstream_conf *conf);
 
 /* What a worker lends to everything it does upstream; outlives all channels. */
 struct upstream_env {

@@ -411,8 +411,10 @@ static void test_lost(void **state)
 		int                   error;
 		enum upstream_counter counter;
 	} rows[] = {
-		{ -ECONNREFUSED, UPSTREAM_UNREACHABLE }, { -ENETUNREACH, UPSTREAM_UNREACHABLE },
+		{ -ECONNREFUSED, UPSTREAM_REFUSED },     { -ENETUNREACH, UPSTREAM_UNREACHABLE },
 		{ -ECONNRESET, UPSTREAM_CLOSED },        { -ETIMEDOUT, UPSTREAM_TIMEOUT },
+		{ -EKEYREJECTED, UPSTREAM_CERTIFICATE }, { -EPROTO, UPSTREAM_PROTOCOL },
+		{ -EREMOTEIO, UPSTREAM_HTTP },
 	};
 
 	(void)state;
