@@ -14,6 +14,7 @@
 #include "dns/name.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,11 @@ struct build {
 	const struct conf_settings *settings;
 	struct conf_report         *report;
 	struct conf_own             own;
+	const struct conf          *running;	/* or NULL */
+	struct tls_trust           *system;	/* the system's authorities, once somebody needs them */
 	ssize_t                    *named;	/* for each named upstream its index, -1 for a bad
 						 * one, or BUILD_UNSEEN */
+	char                      **urls;	/* for each named upstream its URL in normal form; NULL: bad */
 };
 
 #define BUILD_UNSEEN (-2)
@@ -110,8 +114,7 @@ static void build_singles(struct build *b)
 	for (size_t i = 0; i < conf_option_count; i++) {
 		const struct conf_option *o = &conf_options[i];
 
-		if (!conf_type_is_list(o->type) && !conf_type_is_mapping(o->type) &&
-		    o->type != CONF_URL)
+		if (!conf_type_is_list(o->type) && !conf_type_is_mapping(o->type) && !strchr(o->name, '*'))
 			build_single(b, o, &b->settings->groups[i].own);
 	}
 }
@@ -184,22 +187,182 @@ static void build_allow(struct build *b)
 		}
 }
 
+/* ---- whom encrypted upstreams have to be ---- */
+
+/* One upstream on its way into the configuration. */
+struct build_source {
+	struct conf_url            url;
+	const struct conf_text    *t;		/* where the URL stands */
+	const struct conf_setting *pins, *ca, *method;	/* what its section says; NULL: nothing */
+};
+
+static void build_source_init(struct build_source *s, const struct conf_setting *entry, const struct conf_text *t)
+{
+	memset(s, 0, sizeof *s);
+	s->t = t;
+	if (!entry)
+		return;
+	s->pins = conf_setting_find_part(entry, "upstreams.*.pins");
+	s->ca = conf_setting_find_part(entry, "upstreams.*.ca");
+	s->method = conf_setting_find_part(entry, "upstreams.*.method");
+}
+
+/* What does not go together. */
+static bool build_source_is_sound(struct build *b, const struct build_source *s)
+{
+	bool                       encrypted = conf_url_is_encrypted(&s->url), named = *s->url.name;
+	const struct conf_setting *misplaced = encrypted ? NULL : s->pins ? s->pins : s->ca;
+
+	if (misplaced)
+		BUILD_MISTAKE(b, &misplaced->key.at, "\"%s\" is for tls:// and https:// upstreams only",
+			      misplaced->key.text);
+	else if (s->method && s->url.proto != UPSTREAM_HTTPS)
+		BUILD_MISTAKE(b, &s->method->key.at, "\"method\" is for https:// upstreams only");
+	else if (s->ca && !named)
+		BUILD_MISTAKE(b, &s->ca->key.at, "\"ca\" needs a name to look for in certificates: "
+			      "give the URL one, as in tls://192.0.2.1#dns.example");
+	else if (encrypted && !named && !s->pins)
+		BUILD_MISTAKE(b, &s->t->at, "\"%s\" does not say how to know the server: add its name, as in "
+			      "tls://192.0.2.1#dns.example, or \"pins\" in \"upstreams\"", s->t->text);
+	else
+		return true;
+	return false;
+}
+
+static struct tls_trust *build_system_trust(struct build *b, const struct conf_text *t)
+{
+	const struct conf *old = b->running;
+	int                err = 0;
+
+	for (size_t i = 0; old && i < old->upstream_count && !b->system; i++) {
+		struct tls_trust *known = old->upstreams[i].tls ? tls_peer_trust(old->upstreams[i].tls) : NULL;
+
+		if (known && tls_trust_is_system(known))
+			b->system = tls_trust_ref(known);
+	}
+	if (!b->system)
+		err = tls_trust_load(TLS_TRUST_SYSTEM, &b->system);
+	if (err == -ENODATA) {
+		conf_report_add(b->report, CONF_WARNING, &t->at, "this system has no certificate authorities, so "
+				"no certificate will be accepted; install some, or name a file with \"ca\"");
+		err = tls_trust_load(TLS_TRUST_NOBODY, &b->system);
+	}
+	b->report->no_memory |= err < 0;
+	return b->system ? tls_trust_ref(b->system) : NULL;
+}
+
+static struct tls_trust *build_trust(struct build *b, const struct build_source *s)
+{
+	const char       *file = *s->url.name ? s->ca ? s->ca->texts[0].text : TLS_TRUST_SYSTEM : TLS_TRUST_NOBODY;
+	struct tls_trust *trust = NULL;
+	int               err;
+
+	if (file == TLS_TRUST_SYSTEM)
+		return build_system_trust(b, s->t);
+	err = tls_trust_load(file, &trust);
+	if (err == -ENOMEM)
+		b->report->no_memory = true;
+	else if (err < 0)
+		BUILD_MISTAKE(b, &s->ca->texts[0].at, "\"%s\": %s", file,
+			      err == -ENODATA ? "no certificate in it" : strerror(-err));
+	return trust;
+}
+
+static size_t build_pins(struct build *b, const struct conf_setting *s, uint8_t pins[TLS_PINS_MAX][TLS_PIN_LEN])
+{
+	const struct conf_option *o = &conf_options[conf_option_index("upstreams.*.pins")];
+
+	for (size_t i = 0; s && i < s->count; i++) {
+		union conf_value v;
+
+		build_value(o, &s->texts[i], &v);
+		memcpy(pins[i], v.pin, sizeof v.pin);
+		for (size_t j = 0; j < i; j++)
+			if (!memcmp(pins[i], pins[j], sizeof v.pin))
+				BUILD_MISTAKE(b, &s->texts[i].at, "\"%s\" is listed twice", s->texts[i].text);
+	}
+	return s ? s->count : 0;
+}
+
+/* One that is in force already is used again, with the sessions it can resume. */
+static struct tls_peer *build_same_peer(struct build *b, struct tls_peer *peer)
+{
+	const struct conf *old = b->running;
+
+	for (size_t i = 0; peer && old && i < old->upstream_count; i++)
+		if (tls_peer_equal(old->upstreams[i].tls, peer)) {
+			tls_peer_unref(peer);
+			return tls_peer_ref(old->upstreams[i].tls);
+		}
+	return peer;
+}
+
+/* NULL after a mistake, or without memory. */
+static struct tls_peer *build_peer(struct build *b, const struct build_source *s)
+{
+	bool                 https = s->url.proto == UPSTREAM_HTTPS;
+	uint8_t              pins[TLS_PINS_MAX][TLS_PIN_LEN];
+	char                 address[ADDR_TEXT_MAX];
+	struct tls_peer_conf conf = {
+		.address = addr_format(&s->url.addr, address),
+		.name = *s->url.name ? s->url.name : NULL,
+		.pins = (const uint8_t (*)[TLS_PIN_LEN])pins,
+		.pin_count = build_pins(b, s->pins, pins),
+		.alpn = https ? "h2" : "dot",
+		.alpn_needed = https,
+		.trust = build_trust(b, s),
+	};
+	struct tls_peer     *peer = conf.trust ? tls_peer_new(&conf) : NULL;
+
+	b->report->no_memory |= conf.trust && !peer;
+	tls_trust_unref(conf.trust);
+	return build_same_peer(b, peer);
+}
+
 /* ---- upstreams ---- */
 
-/* Index of the upstream with this URL, which is added when it is new; -1 after a mistake. */
-static ssize_t build_upstream(struct build *b, const struct conf_url *url,
-			      const struct conf_text *t)
+/* Fills what upstream_conf needs to hold; false: nothing of it is to be used. */
+static bool build_fill(struct build *b, const struct build_source *s, const char *text, struct upstream_conf *u)
 {
-	struct conf          *c = b->c;
-	char                  text[CONF_URL_MAX];
-	struct upstream_conf *u;
+	u->proto = s->url.proto;
+	u->addr = s->url.addr;
+	u->http = s->url.http;
+	if (s->method && s->method->count) {
+		union conf_value v;
+
+		build_value(&conf_options[conf_option_index("upstreams.*.method")], &s->method->texts[0], &v);
+		u->http.method = (enum h2_method)v.number;
+	}
+	u->name = build_copy(b, text);	/* until build_names() */
+	u->url = build_copy(b, text);
+	u->tls = conf_url_is_encrypted(&s->url) ? build_peer(b, s) : NULL;
+	return u->name && u->url && (u->tls || !conf_url_is_encrypted(&s->url));
+}
+
+static void build_empty(struct upstream_conf *u)
+{
+	free(u->name);
+	free(u->url);
+	tls_peer_unref(u->tls);
+	memset(u, 0, sizeof *u);
+}
+
+/* Index of the upstream with this URL, which is added when it is new; -1 after a mistake. */
+static ssize_t build_upstream(struct build *b, const struct build_source *s)
+{
+	struct conf            *c = b->c;
+	const struct conf_url  *url = &s->url;
+	const struct conf_text *t = s->t;
+	char                    text[CONF_URL_MAX];
 
 	if (!url->addr.sa.sa_family || !c->upstreams)
 		return -1;
+	conf_url_format(url, text);
 	for (size_t i = 0; i < c->upstream_count; i++)
-		if (c->upstreams[i].proto == url->proto &&
-		    addr_equal(&c->upstreams[i].addr, &url->addr))
+		if (!strcmp(c->upstreams[i].url, text))
 			return (ssize_t)i;
+	if (!build_source_is_sound(b, s))
+		return -1;
 	if (conf_own_has(&b->own, &url->addr)) {
 		BUILD_MISTAKE(
 			b, &t->at,
@@ -211,32 +374,33 @@ static ssize_t build_upstream(struct build *b, const struct conf_url *url,
 		BUILD_MISTAKE(b, &t->at, "more than %d upstreams", BUILD_UPSTREAMS_MAX);
 		return -1;
 	}
-	conf_url_format(url, text);
-	u = &c->upstreams[c->upstream_count];
-	u->name = build_copy(b, text);	/* until build_names() */
-	u->url = build_copy(b, text);
-	u->proto = url->proto;
-	u->addr = url->addr;
-	if (!u->name || !u->url) {
-		free(u->name);
-		free(u->url);
+	if (!build_fill(b, s, text, &c->upstreams[c->upstream_count])) {
+		build_empty(&c->upstreams[c->upstream_count]);
 		return -1;
 	}
 	return (ssize_t)c->upstream_count++;
 }
 
+static void build_read_url(const struct conf_setting *entry, struct conf_url *url)
+{
+	union conf_value v;
+
+	build_value(&conf_options[conf_option_index("upstreams.*.url")], &entry->texts[0], &v);
+	*url = v.url;
+}
+
 static ssize_t build_named(struct build *b, size_t i)
 {
 	const struct conf_setting *entry = &build_group(b, "upstreams")->entries[i];
-	union conf_value           v;
+	struct build_source        s;
 
 	if (b->named[i] != BUILD_UNSEEN)
 		return b->named[i];
 	b->named[i] = -1;
-	if (!entry->bad && entry->count) {
-		build_value(&conf_options[conf_option_index("upstreams.*.url")], &entry->texts[0],
-			    &v);
-		b->named[i] = build_upstream(b, &v.url, &entry->texts[0]);
+	if (b->urls[i]) {
+		build_source_init(&s, entry, &entry->texts[0]);
+		build_read_url(entry, &s.url);
+		b->named[i] = build_upstream(b, &s);
 	}
 	return b->named[i];
 }
@@ -261,12 +425,51 @@ static ssize_t build_by_name(struct build *b, const struct conf_text *t)
 static ssize_t build_reference(struct build *b, const struct conf_option *o,
 			       const struct conf_text *t)
 {
-	union conf_value v;
+	const struct conf_group *g = build_group(b, "upstreams");
+	char                     url[CONF_URL_MAX];
+	struct build_source      s;
+	union conf_value         v;
 
 	if (conf_url_is_name(t->text))
 		return build_by_name(b, t);
 	build_value(o, t, &v);
-	return build_upstream(b, &v.url, t);
+	conf_url_format(&v.url, url);
+	for (size_t i = 0; i < g->entry_count; i++)	/* what its section says holds here, too */
+		if (b->urls[i] && !strcmp(b->urls[i], url))
+			return build_named(b, i);
+	build_source_init(&s, NULL, t);
+	s.url = v.url;
+	return build_upstream(b, &s);
+}
+
+/* How the named upstreams are recognised when they are called by their URLs. */
+static void build_urls(struct build *b)
+{
+	const struct conf_group *g = build_group(b, "upstreams");
+
+	b->named = build_alloc(b, g->entry_count, sizeof *b->named);
+	b->urls = build_alloc(b, g->entry_count, sizeof *b->urls);
+	for (size_t i = 0; i < g->entry_count && b->named && b->urls; i++) {
+		char            text[CONF_URL_MAX];
+		struct conf_url url;
+
+		b->named[i] = BUILD_UNSEEN;
+		if (g->entries[i].bad || !g->entries[i].count)
+			continue;
+		build_read_url(&g->entries[i], &url);
+		b->urls[i] = build_copy(b, conf_url_format(&url, text));
+	}
+}
+
+static void build_done(struct build *b)
+{
+	size_t n = build_group(b, "upstreams")->entry_count;
+
+	for (size_t i = 0; b->urls && i < n; i++)
+		free(b->urls[i]);
+	free(b->urls);
+	free(b->named);
+	tls_trust_unref(b->system);
 }
 
 /* An upstream is called by its name even where it is referred to by its URL. */
@@ -351,10 +554,13 @@ static void build_resolv(struct build *b, struct route_conf *r)
 		c->resolv_file = build_copy(b, file);
 	r->upstreams = build_alloc(b, n, sizeof *r->upstreams);
 	for (size_t i = 0; i < n && r->upstreams; i++) {
-		const struct conf_url url = { UPSTREAM_UDP, servers[i] };
-		struct conf_text      t = { .at = marks[i] };
-		ssize_t               index = build_upstream(b, &url, &t);
+		const struct conf_text t = { .at = marks[i] };
+		struct build_source    s;
+		ssize_t                index;
 
+		build_source_init(&s, NULL, &t);
+		s.url.addr = servers[i];
+		index = build_upstream(b, &s);
 		if (index >= 0)
 			r->upstreams[r->upstream_count++] = (size_t)index;
 	}
@@ -388,7 +594,7 @@ static void build_routes(struct build *b, enum conf_resolv_use resolv)
 
 	policy->routes = build_alloc(b, g->entry_count + 1, sizeof *policy->routes);
 	b->c->upstreams = build_alloc(b, BUILD_UPSTREAMS_MAX, sizeof *b->c->upstreams);
-	if (!policy->routes || !b->c->upstreams || !b->named)
+	if (!policy->routes || !b->c->upstreams || !b->named || !b->urls)
 		return;
 	build_root(b, resolv);
 	policy->routes[0].choice = b->c->choice;
@@ -443,11 +649,10 @@ static void build_route_policies(struct build *b)
 }
 
 struct conf *conf_build(const struct conf_settings *settings, struct conf_report *report,
-                        enum conf_resolv_use resolv)
+                        enum conf_resolv_use resolv, const struct conf *running)
 {
-	struct build b = { .settings = settings, .report = report };
+	struct build b = { .settings = settings, .report = report, .running = running };
 	struct conf *c = calloc(1, sizeof *c);
-	size_t       named_count;
 
 	if (!c) {
 		report->no_memory = true;
@@ -466,13 +671,10 @@ struct conf *conf_build(const struct conf_settings *settings, struct conf_report
 	                  c->times.query_timeout_ms);
 	build_listen(&b);
 	build_allow(&b);
-	named_count = build_group(&b, "upstreams")->entry_count;
-	b.named = build_alloc(&b, named_count, sizeof *b.named);
-	for (size_t i = 0; i < named_count && b.named; i++)
-		b.named[i] = BUILD_UNSEEN;
+	build_urls(&b);
 	build_routes(&b, resolv);
 	build_route_policies(&b);
-	free(b.named);
+	build_done(&b);
 	if (!report->failed && !report->no_memory)
 		return c;
 	conf_destroy(c);
@@ -483,10 +685,8 @@ void conf_destroy(struct conf *c)
 {
 	if (!c)
 		return;
-	for (size_t i = 0; i < c->upstream_count; i++) {
-		free(c->upstreams[i].name);
-		free(c->upstreams[i].url);
-	}
+	for (size_t i = 0; i < c->upstream_count; i++)
+		build_empty(&c->upstreams[i]);
 	for (size_t i = 0; c->policy.routes && i < c->policy.route_count; i++)
 		free(c->policy.routes[i].upstreams);
 	free(c->upstreams);

@@ -61,6 +61,7 @@ struct conf_args {
 	size_t       forward_count;
 	const char  *control_socket;	/* NULL: not given */
 	const char  *threads;		/* text, or NULL */
+	const struct conf *running;	/* what is in force, whose trust stores are not loaded again; or NULL */
 };
 
 /* Reads, checks and gives a configuration, or NULL and a report (heap text, the caller frees)

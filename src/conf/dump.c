@@ -152,6 +152,21 @@ static void dump_found(struct dump *d)
 		fputs("#   no upstream to use\n", d->out);
 }
 
+/* What the section of an upstream says beside its URL. */
+static void dump_parts(struct dump *d, const struct conf_setting *entry)
+{
+	size_t count, first = conf_section_index("upstreams.*.", &count);
+
+	for (size_t i = 0; entry->parts && i < count; i++) {
+		const struct conf_option *o = &conf_options[first + i];
+
+		if (!entry->parts[i].count)	/* not set, or the URL */
+			continue;
+		fprintf(d->line, ", %s: ", conf_option_key(o));
+		dump_value(d->line, o, &entry->parts[i]);
+	}
+}
+
 static void dump_entries(struct dump *d, const struct conf_option *o)
 {
 	const struct conf_group *g = &d->c->origins->groups[o - conf_options];
@@ -169,8 +184,10 @@ static void dump_entries(struct dump *d, const struct conf_option *o)
 		dump_text(d->line, o->type, &s->key);
 		fputs(o->type == CONF_UPSTREAMS ? ": { url: " : ": ", d->line);
 		dump_value(d->line, o, s);
-		if (o->type == CONF_UPSTREAMS)
+		if (o->type == CONF_UPSTREAMS) {
+			dump_parts(d, s);
 			fputs(" }", d->line);
+		}
 		dump_flush(d, &s->key.at);
 	}
 }

@@ -152,13 +152,13 @@ static void load_args(struct conf_settings *settings, struct conf_report *report
 
 /* The settings stay for the dump, and with them the names of the sources. */
 static struct conf *load_finish(struct conf_settings *settings, struct conf_report *report,
-                                enum conf_resolv_use resolv, char **text)
+                                enum conf_resolv_use resolv, const struct conf *running, char **text)
 {
 	struct conf *c = NULL;
 
 	*text = NULL;
 	if (settings && !report->no_memory)
-		c = conf_build(settings, report, resolv);
+		c = conf_build(settings, report, resolv, running);
 	*text = conf_report_text(report);
 	if (c) {
 		settings->sources = report->sources;
@@ -193,7 +193,7 @@ struct conf *conf_load(const struct conf_args *args, char **report_text)
 	}
 	if (!report.no_memory)
 		load_args(settings, &report, args);
-	return load_finish(settings, &report, CONF_RESOLV_READ, report_text);
+	return load_finish(settings, &report, CONF_RESOLV_READ, args->running, report_text);
 }
 
 struct conf *conf_load_text(const char *text, size_t len, char **report_text)
@@ -214,7 +214,7 @@ struct conf *conf_load_text(const char *text, size_t len, char **report_text)
 		if (!report.no_memory)
 			conf_parse(settings, &report, source);
 	}
-	return load_finish(settings, &report, CONF_RESOLV_IGNORE, report_text);
+	return load_finish(settings, &report, CONF_RESOLV_IGNORE, NULL, report_text);
 }
 
 struct conf *conf_ref(struct conf *c)

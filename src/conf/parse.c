@@ -202,9 +202,6 @@ static void parse_upstream(struct parser *p, struct conf_setting *s)
 		s->bad = true;
 		return;
 	}
-	for (size_t i = 0; i < conf_option_count; i++)	/* nothing is given twice yet */
-		if (conf_option_is_in(&conf_options[i], "upstreams.*."))
-			conf_setting_clear(&p->settings->groups[i].own);
 	p->entry = s;
 	parse_section(p, "upstreams.*.");
 	p->entry = NULL;
@@ -305,8 +302,13 @@ static void parse_unknown_key(struct parser *p, const char *prefix, const struct
 static void parse_option(struct parser *p, const struct conf_option *o, struct conf_text *key)
 {
 	struct conf_group   *g = &p->settings->groups[o - conf_options];
-	struct conf_setting *s = &g->own;
+	struct conf_setting *s = p->entry ? conf_setting_part(p->entry, (size_t)(o - conf_options)) : &g->own;
 
+	if (!s) {
+		p->e.report->no_memory = true;
+		conf_events_skip(&p->e);
+		return;
+	}
 	if (s->key.text && s->key.at.source == p->e.source) {
 		PARSE_MISTAKE(p, &key->at, "\"%s\" is given twice, first in line %u", o->name,
 			      s->key.at.line);
@@ -323,14 +325,11 @@ static void parse_option(struct parser *p, const struct conf_option *o, struct c
 		if (!conf_events_is_empty(&p->e) &&
 		    parse_expect(p, o->name, YAML_MAPPING_START_EVENT, &s->key))
 			parse_section(p, prefix);
-	} else if (o->type == CONF_PINS) {
-		PARSE_MISTAKE(p, &s->key.at, "\"pins\" are not built yet");
-		conf_events_skip(&p->e);
 	} else if (conf_type_is_mapping(o->type)) {
 		parse_entries(p, o, g);
 	} else if (conf_type_is_list(o->type)) {
-		parse_list(p, o, o->name, s);
-	} else if (o->type == CONF_URL) {	/* belongs to the entry */
+		parse_list(p, o, p->entry ? conf_option_key(o) : o->name, s);
+	} else if (o->type == CONF_URL) {	/* the entry's own value */
 		p->entry->bad = !parse_expect(p, "url", YAML_SCALAR_EVENT, &s->key);
 		if (!p->entry->bad)
 			parse_value(p, o, p->entry);

@@ -21,7 +21,11 @@
 	"(" SCHEMA_V4 "(:[0-9]+)?|" SCHEMA_V6 SCHEMA_SCOPE "|\\[" SCHEMA_V6 SCHEMA_SCOPE           \
 	"\\](:[0-9]+)?)"
 #define SCHEMA_PREFIX    "^(" SCHEMA_V4 "|" SCHEMA_V6 ")(/[0-9]{1,3})?$"
-#define SCHEMA_URL       "((udp|tcp)://)?" SCHEMA_ADDR
+#define SCHEMA_HASH      "(#[0-9A-Za-z._:-]+)?"
+#define SCHEMA_URL                                                                                 \
+	"(((udp|tcp)://)?" SCHEMA_ADDR "|tls://" SCHEMA_ADDR SCHEMA_HASH                           \
+	"|https://" SCHEMA_ADDR "(/[^#]*)?" SCHEMA_HASH ")"
+#define SCHEMA_PIN       "^sha256/[A-Za-z0-9+/]{43}=$"
 #define SCHEMA_NAME      "[A-Za-z][A-Za-z0-9_-]{0,62}"
 #define SCHEMA_REFERENCE "^(" SCHEMA_NAME "|" SCHEMA_URL ")$"
 #define SCHEMA_TIME      "^[0-9]+(ms|s|m|h|d)$"
@@ -171,6 +175,7 @@ static json_t *schema_value(struct schema *s, const struct conf_option *o)
 		return schema_bool(s, o);
 	case CONF_LEVEL:
 	case CONF_POLICY:
+	case CONF_METHOD:
 		return schema_words(s, conf_type_words(o->type));
 	case CONF_TEXT:
 	case CONF_PATH:
@@ -184,7 +189,7 @@ static json_t *schema_value(struct schema *s, const struct conf_option *o)
 	case CONF_FORWARD:
 		return schema_list(s, SCHEMA_REFERENCE, o->max);
 	case CONF_PINS:
-		return json_pack("{s: {}}", "not");
+		return schema_list(s, SCHEMA_PIN, o->max);
 	case CONF_UPSTREAMS:
 		return schema_upstreams(s, o);
 	case CONF_ROUTES:

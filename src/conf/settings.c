@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SETTINGS_PARTS "upstreams.*."
+
 int conf_text_set(struct conf_text *t, const char *text, size_t len, const struct conf_mark *at)
 {
 	char *copy = malloc(len + 1);
@@ -35,13 +37,37 @@ int conf_setting_add(struct conf_setting *s, const char *text, size_t len,
 	return 0;
 }
 
+/* A part has no parts, so this calls itself once at most. */
 void conf_setting_clear(struct conf_setting *s)
 {
+	size_t part_count;
+
+	conf_section_index(SETTINGS_PARTS, &part_count);
+	for (size_t i = 0; s->parts && i < part_count; i++)
+		conf_setting_clear(&s->parts[i]);
+	free(s->parts);
 	for (size_t i = 0; i < s->count; i++)
 		free(s->texts[i].text);
 	free(s->texts);
 	free(s->key.text);
 	memset(s, 0, sizeof *s);
+}
+
+struct conf_setting *conf_setting_part(struct conf_setting *entry, size_t option)
+{
+	size_t count, first = conf_section_index(SETTINGS_PARTS, &count);
+
+	if (!entry->parts)
+		entry->parts = calloc(count, sizeof *entry->parts);
+	return entry->parts ? &entry->parts[option - first] : NULL;
+}
+
+const struct conf_setting *conf_setting_find_part(const struct conf_setting *entry, const char *option)
+{
+	size_t                     count, first = conf_section_index(SETTINGS_PARTS, &count);
+	const struct conf_setting *part = entry->parts ? &entry->parts[conf_option_index(option) - first] : NULL;
+
+	return part && part->key.text ? part : NULL;
 }
 
 struct conf_setting *conf_group_add(struct conf_group *g)

@@ -26,6 +26,9 @@ struct conf_setting {
 	struct conf_text *texts;	/* the value, or the elements of a list */
 	size_t            count;
 	bool              bad;
+	/* Of an upstream, whose value is its URL: what else its section says, by the rows of that section.
+	 * NULL: nothing yet. */
+	struct conf_setting *parts;
 };
 
 struct conf_group {
@@ -44,12 +47,16 @@ struct conf_settings {
 struct conf_settings *conf_settings_new(void);
 void                  conf_settings_free(struct conf_settings *s);	/* NULL is fine */
 
-/* Forgets value and key. */
+/* Forgets value, key and parts. */
 void conf_setting_clear(struct conf_setting *s);
 /* Copies text in at the end of the value.  0 or -ENOMEM. */
 int  conf_setting_add(struct conf_setting *s, const char *text, size_t len,
                       const struct conf_mark *at);
 int  conf_text_set(struct conf_text *t, const char *text, size_t len, const struct conf_mark *at);
+/* The part of an upstream that an option "upstreams.*.…" sets; NULL when memory is short. */
+struct conf_setting *conf_setting_part(struct conf_setting *entry, size_t option);
+/* The same of one that has been read; NULL: its section does not have the option. */
+const struct conf_setting *conf_setting_find_part(const struct conf_setting *entry, const char *option);
 /* A new entry at the end, or NULL. */
 struct conf_setting *conf_group_add(struct conf_group *g);
 

@@ -6,6 +6,7 @@
 #include "conf/table.h"
 
 #include "conf/conf.h"
+#include "net/tls_peer.h"
 
 #include <assert.h>
 #include <string.h>
@@ -108,8 +109,12 @@ const struct conf_option conf_options[] = {
 	{ "upstreams.*.url", CONF_URL, 0, 0, NULL, FIELD(upstreams), "Where the upstream is." },
 	{ "upstreams.*.trusted", CONF_BOOL, 0, 0, "no", NOWHERE,
 	  "Believe the AD flag of this upstream; needs a transport that authenticates it." },
-	{ "upstreams.*.pins", CONF_PINS, 0, 0, NULL, NOWHERE,
-	  "Hashes of the keys that the upstream may have." },
+	{ "upstreams.*.pins", CONF_PINS, 1, TLS_PINS_MAX, NULL, FIELD(upstreams),
+	  "Hashes of the keys that the upstream may have; for tls:// and https://." },
+	{ "upstreams.*.ca", CONF_PATH, 1, 4095, NULL, FIELD(upstreams),
+	  "File of the authorities that may vouch for the upstream, instead of the system's." },
+	{ "upstreams.*.method", CONF_METHOD, 0, H2_GET, "post", FIELD(upstreams),
+	  "How https:// asks: post or get." },
 	{ "routes", CONF_ROUTES, 0, 4096, NULL, FIELD(policy.routes),
 	  "Names at or below a suffix go to these upstreams and no others; the longest wins." },
 	{ "route-policy", CONF_POLICIES, 0, 4096, NULL, FIELD(policy.routes),
@@ -150,6 +155,18 @@ size_t conf_option_index(const char *name)
 	return i;
 }
 
+size_t conf_section_index(const char *prefix, size_t *count)
+{
+	size_t first = 0;
+
+	while (first < conf_option_count && !conf_option_is_in(&conf_options[first], prefix))
+		first++;
+	*count = 0;
+	while (first + *count < conf_option_count && conf_option_is_in(&conf_options[first + *count], prefix))
+		++*count;
+	return first;
+}
+
 bool conf_type_is_list(enum conf_type type)
 {
 	return type == CONF_LISTEN || type == CONF_PREFIXES || type == CONF_FORWARD ||
@@ -168,9 +185,11 @@ bool conf_type_is_by_suffix(enum conf_type type)
 
 const char *const *conf_type_words(enum conf_type type)
 {
+	static const char *const methods[] = { [H2_POST] = "post", [H2_GET] = "get", NULL };
+
 	if (type == CONF_POLICY || type == CONF_POLICIES)
 		return upstream_policy_names;
-	return type == CONF_LEVEL ? log_level_names : NULL;
+	return type == CONF_LEVEL ? log_level_names : type == CONF_METHOD ? methods : NULL;
 }
 
 bool conf_option_takes_auto(const struct conf_option *o)

@@ -20,6 +20,7 @@ enum conf_type {
 	CONF_BOOL,
 	CONF_LEVEL,		/* one of log_level_names */
 	CONF_POLICY,		/* one of upstream_policy_names */
+	CONF_METHOD,		/* post or get */
 	CONF_TEXT,		/* min and max count its octets */
 	CONF_PATH,		/* the same; "" is none */
 	CONF_URL,		/* one upstream URL */
@@ -27,7 +28,7 @@ enum conf_type {
 	CONF_LISTEN,
 	CONF_PREFIXES,
 	CONF_FORWARD,		/* names of upstreams, or URLs */
-	CONF_PINS,		/* known, not built yet */
+	CONF_PINS,		/* hashes of keys */
 	/* Mappings whose keys are the user's; max counts their entries. */
 	CONF_UPSTREAMS,		/* name -> section "upstreams.*" */
 	CONF_ROUTES,		/* suffix -> list like CONF_FORWARD, of at most CONF_LIST_MAX */
@@ -52,6 +53,8 @@ extern const size_t             conf_option_count;
 
 /* The option `key` of a section: prefix is "" or ends with a dot.  NULL when there is none. */
 const struct conf_option *conf_option_find(const char *prefix, const char *key);
+/* The options of a section lie together: index of the first, and how many. */
+size_t                    conf_section_index(const char *prefix, size_t *count);
 /* Index of an option that the caller knows to exist. */
 size_t                    conf_option_index(const char *name);
 /* What follows the last dot: the key as it stands in the file. */

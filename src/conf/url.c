@@ -15,21 +15,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#define URL_DNS_PORT 53
 #define URL_NAME_MAX 63
 #define URL_EXAMPLES "(examples: 192.0.2.1, udp://192.0.2.1:5353, tcp://[2001:db8::1]:53)"
+#define URL_PATH     "/dns-query"
+#define URL_TEMPLATE "{?dns}"		/* how RFC 8484 writes the end of a path */
 
 static const struct url_scheme {
 	const char         *name;
-	bool                built;
+	uint16_t            port;	/* 0: not built yet */
 	enum upstream_proto proto;
 } url_schemes[] = {
-	{ "udp", true, UPSTREAM_UDP },
-	{ "tcp", true, UPSTREAM_TCP },
-	{ "tls", false, 0 },
-	{ "https", false, 0 },
-	{ "quic", false, 0 },
-	{ "h3", false, 0 },
+	[UPSTREAM_UDP] = { "udp", 53, UPSTREAM_UDP },
+	[UPSTREAM_TCP] = { "tcp", 53, UPSTREAM_TCP },
+	[UPSTREAM_TLS] = { "tls", 853, UPSTREAM_TLS },
+	[UPSTREAM_HTTPS] = { "https", 443, UPSTREAM_HTTPS },
+	{ "quic", 0, 0 },
+	{ "h3", 0, 0 },
 };
 #define URL_SCHEME_COUNT (sizeof url_schemes / sizeof *url_schemes)
 
@@ -62,12 +63,14 @@ static int url_unknown_scheme(const char *text, size_t len, char why[CONF_WHY_MA
 	struct suggest s;
 
 	snprintf(word, sizeof word, "%.*s", (int)(len < sizeof word ? len : sizeof word - 1), text);
+	if (!strcmp(word, "http"))
+		return conf_why(why, "http:// is not encrypted; larder asks over https:// only");
 	suggest_init(&s, word);
 	for (size_t i = 0; i < URL_SCHEME_COUNT; i++)
 		suggest_offer(&s, url_schemes[i].name);
 	suggest_text(&s, hint);
 	return conf_why(why, "unknown scheme \"%s://\"%s%s", word, hint,
-			*hint ? "" : "; larder knows udp:// and tcp://");
+			*hint ? "" : "; larder knows udp://, tcp://, tls:// and https://");
 }
 
 /* Could this be the name of a host?  An optional port is left aside. */
@@ -103,7 +106,7 @@ static bool url_has_good_host(const char *text)
 		return false;
 	memcpy(host, text, n);
 	host[n] = '\0';
-	return addr_parse(host, URL_DNS_PORT, &a) == 0;
+	return addr_parse(host, 1, &a) == 0;
 }
 
 /* The text after the scheme is no address: find the likeliest reason. */
@@ -141,46 +144,128 @@ static bool url_can_be_asked(const struct addr *a)
 	return !IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr);
 }
 
+/* A host name or an address, without its final dot, in lower case. */
+static int url_read_name(const char *text, char out[CONF_NAME_MAX + 1], char why[CONF_WHY_MAX])
+{
+	char        clip[CONF_CLIP_MAX];
+	size_t      len = strlen(text);
+	struct addr a;
+
+	len -= len && text[len - 1] == '.';
+	if (len > CONF_NAME_MAX || (addr_parse(text, 0, &a) < 0 && (!url_is_host_name(text) || strchr(text, ':'))))
+		return conf_why(why, "\"%s\" is not the name of a host", conf_clip(text, clip));
+	for (size_t i = 0; i < len; i++)
+		out[i] = (char)tolower((unsigned char)text[i]);
+	out[len] = '\0';
+	return 0;
+}
+
+static int url_read_path(const char *text, size_t len, char out[H2_PATH_MAX + 1], char why[CONF_WHY_MAX])
+{
+	size_t end = strlen(URL_TEMPLATE);
+
+	if (len >= end && !strncmp(text + len - end, URL_TEMPLATE, end))
+		len -= end;
+	if (len > H2_PATH_MAX)
+		return conf_why(why, "a path may have %d octets, not %zu", H2_PATH_MAX, len);
+	for (size_t i = 0; i < len; i++)
+		if (text[i] <= ' ' || text[i] >= 0x7f || strchr("?{}", text[i]))
+			return conf_why(why, "a path is printable ASCII without \"?\", \"{\" and \"}\"");
+	memcpy(out, text, len);
+	out[len] = '\0';
+	return 0;
+}
+
+/* What a request calls the server: its name, else its address, and a port that is not the usual. */
+static void url_set_authority(struct conf_url *url)
+{
+	char        text[ADDR_TEXT_MAX];
+	struct addr a = url->addr;
+	bool        usual = addr_port(&a) == url_schemes[UPSTREAM_HTTPS].port;
+	bool        v6 = strchr(url->name, ':') != NULL;
+
+	snprintf(url->http.authority, sizeof url->http.authority, "%s%s%s%.*s", v6 ? "[" : "", url->name,
+	         v6 ? "]" : "", usual ? 0 : 6, strrchr(addr_format(&a, text), ':'));
+}
+
+static int url_read_https(const char *path, size_t len, struct conf_url *out, char why[CONF_WHY_MAX])
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (url_read_path(len ? path : URL_PATH, len ? len : strlen(URL_PATH), out->http.path, why) < 0)
+		return -EINVAL;
+	if (!*out->name)
+		snprintf(out->name, sizeof out->name, "%s", addr_format_host(&out->addr, text));
+	url_set_authority(out);
+	return 0;
+}
+
+/* What follows "#": the name to authenticate. */
+static int url_read_fragment(const char *hash, struct conf_url *out, char why[CONF_WHY_MAX])
+{
+	char clip[CONF_CLIP_MAX];
+
+	if (url_is_digits(hash + 1))
+		return conf_why(why,
+				"a port is written :%s; \"#\" is for the name of a tls:// or "
+				"https:// upstream",
+				conf_clip(hash + 1, clip));
+	if (!conf_url_is_encrypted(out))
+		return conf_why(why,
+				"\"%s\" is a name to authenticate, for tls:// and https:// only",
+				conf_clip(hash, clip));
+	return url_read_name(hash + 1, out->name, why);
+}
+
+static int url_read_address(const char *text, size_t len, uint16_t port, struct conf_url *out,
+                            char why[CONF_WHY_MAX])
+{
+	char host[CONF_URL_MAX], clip[CONF_CLIP_MAX];
+
+	snprintf(host, sizeof host, "%.*s", (int)(len < sizeof host ? len : sizeof host - 1), text);
+	if (addr_parse(host, port, &out->addr) < 0)
+		return url_bad_address(host, why);
+	if (!url_can_be_asked(&out->addr))
+		return conf_why(why, "\"%s\" is not the address of a single host", conf_clip(host, clip));
+	return 0;
+}
+
 int conf_url_read(const char *text, struct conf_url *out, char why[CONF_WHY_MAX])
 {
-	const char              *colon = strstr(text, "://"), *rest = text, *hash;
-	const struct url_scheme *scheme = &url_schemes[0];
-	char                     clip[CONF_CLIP_MAX];
+	const char              *colon = strstr(text, "://"), *rest = text, *hash, *path;
+	const struct url_scheme *scheme = &url_schemes[UPSTREAM_UDP];
 
+	memset(out, 0, sizeof *out);
 	if (colon) {
 		scheme = url_scheme_find(text, (size_t)(colon - text));
 		if (!scheme)
 			return url_unknown_scheme(text, (size_t)(colon - text), why);
 		rest = colon + 3;
 	}
-	if (!scheme->built)
-		return conf_why(why, "%s:// is not built yet; use udp:// or tcp://", scheme->name);
-	hash = strchr(rest, '#');
-	if (hash && url_is_digits(hash + 1))
-		return conf_why(why,
-				"a port is written :%s; \"#\" is for the name of a tls:// or "
-				"https:// upstream",
-				conf_clip(hash + 1, clip));
-	if (hash)
-		return conf_why(why,
-				"\"%s\" is a name to authenticate, for tls:// and https:// only",
-				conf_clip(hash, clip));
-	if (addr_parse(rest, URL_DNS_PORT, &out->addr) < 0)
-		return url_bad_address(rest, why);
-	if (!url_can_be_asked(&out->addr))
-		return conf_why(why, "\"%s\" is not the address of a single host",
-				conf_clip(rest, clip));
+	if (!scheme->port)
+		return conf_why(why, "%s:// is not built yet; use tls:// or https://", scheme->name);
 	out->proto = scheme->proto;
-	return 0;
+	hash = rest + strcspn(rest, "#");
+	if (*hash && url_read_fragment(hash, out, why) < 0)
+		return -EINVAL;
+	path = out->proto == UPSTREAM_HTTPS ? rest + strcspn(rest, "/#") : hash;
+	if (url_read_address(rest, (size_t)(path - rest), scheme->port, out, why) < 0)
+		return -EINVAL;
+	return out->proto == UPSTREAM_HTTPS ? url_read_https(path, (size_t)(hash - path), out, why) : 0;
 }
 
 const char *conf_url_format(const struct conf_url *url, char out[CONF_URL_MAX])
 {
 	char text[ADDR_TEXT_MAX];
 
-	snprintf(out, CONF_URL_MAX, "%s://%s", url->proto == UPSTREAM_TCP ? "tcp" : "udp",
-	         addr_format(&url->addr, text));
+	snprintf(out, CONF_URL_MAX, "%s://%s%s%s%s", url_schemes[url->proto].name, addr_format(&url->addr, text),
+	         url->http.path, *url->name ? "#" : "", url->name);
 	return out;
+}
+
+bool conf_url_is_encrypted(const struct conf_url *url)
+{
+	return url->proto == UPSTREAM_TLS || url->proto == UPSTREAM_HTTPS;
 }
 
 bool conf_url_is_name(const char *text)
@@ -193,4 +278,27 @@ bool conf_url_is_name(const char *text)
 		if (!isalnum((unsigned char)text[i]) && text[i] != '-' && text[i] != '_')
 			return false;
 	return true;
+}
+
+int conf_pin_read(const char *text, uint8_t out[TLS_PIN_LEN], char why[CONF_WHY_MAX])
+{
+	static const char prefix[] = "sha256/";
+	gnutls_datum_t    in, hash;
+	char              clip[CONF_CLIP_MAX];
+	bool              good;
+
+	if (strncmp(text, prefix, strlen(prefix)))
+		return conf_why(why, "a pin is written sha256/ and the base64 of a key's hash, not \"%s\"",
+				conf_clip(text, clip));
+	in.data = (unsigned char *)(uintptr_t)text + strlen(prefix);
+	in.size = (unsigned)strlen(text + strlen(prefix));
+	if (gnutls_base64_decode2(&in, &hash) < 0)
+		return conf_why(why, "\"%s\" is not base64", conf_clip(text + strlen(prefix), clip));
+	good = hash.size == TLS_PIN_LEN;
+	if (good)
+		memcpy(out, hash.data, TLS_PIN_LEN);
+	else
+		conf_why(why, "the hash of a pin has %d octets, not %u", TLS_PIN_LEN, hash.size);
+	gnutls_free(hash.data);
+	return good ? 0 : -EINVAL;
 }

@@ -1,15 +1,19 @@
-/* url.h - how an upstream is written: 192.0.2.1, udp://192.0.2.1:5353, tcp://[2001:db8::1]. */
+/* url.h - how an upstream is written: 192.0.2.1, udp://192.0.2.1:5353, tcp://[2001:db8::1],
+ * tls://192.0.2.1#dns.example, https://192.0.2.1/dns-query#dns.example; and a key it may have. */
 #ifndef LARDER_CONF_URL_H
 #define LARDER_CONF_URL_H
 
 #include "base/addr.h"
+#include "net/h2.h"
+#include "net/tls_peer.h"
 #include "upstream/conf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #define CONF_WHY_MAX 384	/* a mistake in words */
-#define CONF_URL_MAX (ADDR_TEXT_MAX + 8)
+#define CONF_NAME_MAX 253	/* a host name as text */
+#define CONF_URL_MAX (8 + ADDR_TEXT_MAX + H2_PATH_MAX + 1 + CONF_NAME_MAX + 1)
 
 /* Writes why, and gives -EINVAL. */
 int conf_why(char why[CONF_WHY_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -17,14 +21,20 @@ int conf_why(char why[CONF_WHY_MAX], const char *format, ...) __attribute__((for
 struct conf_url {
 	enum upstream_proto proto;
 	struct addr         addr;
+	char                name[CONF_NAME_MAX + 1];	/* to authenticate; "": none is given */
+	struct h2_target    http;
 };
 
 /* 0, or -EINVAL and why. */
 int         conf_url_read(const char *text, struct conf_url *out, char why[CONF_WHY_MAX]);
-/* Normal form: scheme, address, port. */
+/* Normal form: scheme, address, port; path; name. */
 const char *conf_url_format(const struct conf_url *url, char out[CONF_URL_MAX]);
 /* May this be the name of an upstream?  Letters, digits, - and _, a letter first; so no name is
  * ever mistaken for a URL or an address. */
 bool        conf_url_is_name(const char *text);
+
+bool        conf_url_is_encrypted(const struct conf_url *url);
+/* sha256/ and the base64 of the hash of a key (RFC 7858 s. 4.2).  0, or -EINVAL and why. */
+int         conf_pin_read(const char *text, uint8_t out[TLS_PIN_LEN], char why[CONF_WHY_MAX]);
 
 #endif

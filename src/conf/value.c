@@ -150,11 +150,7 @@ static int value_bool(const struct conf_option *o, const char *text, int64_t *ou
 			*out = i & 1;
 			if (o->size || !*out)
 				return 0;
-			return conf_why(why, !strcmp(o->name, "upstreams.*.trusted") ?
-					"\"%s\" needs a transport that authenticates the upstream, and tls:// "
-					"and https:// are not built yet: only no is possible" :
-					"\"%s\" is not built yet: only no is possible",
-					o->name);
+			return conf_why(why, "\"%s\" is not built yet: only no is possible", o->name);
 		}
 	return conf_why(why, "\"%s\" takes yes or no, not \"%s\"", o->name, conf_clip(text, clip));
 }
@@ -246,6 +242,7 @@ int conf_value_read(const struct conf_option *o, const char *text, size_t len,
 	case CONF_LEVEL:
 	case CONF_POLICY:
 	case CONF_POLICIES:
+	case CONF_METHOD:
 		return value_word(o, text, &out->number, why);
 	case CONF_TEXT:
 	case CONF_PATH:
@@ -260,6 +257,7 @@ int conf_value_read(const struct conf_option *o, const char *text, size_t len,
 	case CONF_ROUTES:
 		return conf_url_is_name(text) ? 0 : conf_url_read(text, &out->url, why);
 	case CONF_PINS:
+		return conf_pin_read(text, out->pin, why);
 	case CONF_SECTION:
 	case CONF_UPSTREAMS:
 		break;

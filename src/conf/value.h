@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 union conf_value {
-	int64_t            number;	/* numbers, times, octets, booleans, levels */
+	int64_t            number;	/* numbers, times, octets, booleans, words */
 	struct addr        addr;
 	struct addr_prefix prefix;
 	struct conf_url    url;		/* family 0 where the text names an upstream */
+	uint8_t            pin[TLS_PIN_LEN];
 };
 
 /* Reads one value, or one element of a list.  0, or -EINVAL and why in words.  Texts and paths

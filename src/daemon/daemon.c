@@ -282,11 +282,13 @@ static void daemon_warn_of_restart(const struct conf *old, const struct conf *ne
 int daemon_reload(struct daemon *d, char **report)
 {
 	struct listener_conf listeners;
+	struct conf_args     args = *d->args;
 	struct setup        *setup;
 	struct conf         *conf;
 
 	service_reloading(&d->service, daemon_now_us());
-	conf = conf_load(d->args, report);
+	args.running = d->conf;
+	conf = conf_load(&args, report);
 	setup = conf ? daemon_make_setup(conf, d->worker_count, d->setup) : NULL;
 	if (!setup || !daemon_listen_all(d, conf)) {
 		if (conf && !*report)

@@ -1,6 +1,8 @@
 /* test_conf.c - configurations: values, mistakes, files laid over each other, and the dump. */
 #include "conf_rig.h"
 
+#define PIN "sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
 #include "base/addr.h"
 #include "conf/table.h"
 #include "conf/value.h"
@@ -284,8 +286,16 @@ static const struct {
 	{ "listen: [127.0.0.1, 127.0.0.1:53]\n", "1:21", "listed twice" },
 	{ "allow: [127.0.0.0/33]\n", "1:9", "not an address prefix" },
 	{ "allow: [127.0.0.0/8, 127.1.2.3/8]\n", "1:22", "listed twice" },
-	{ "forward: [tls://9.9.9.9#dns.quad9.net]\n", "1:11", "tls:// is not built yet" },
-	{ "forward: [https://1.1.1.1/dns-query]\n", "1:11", "https:// is not built yet" },
+	{ "forward: [tls://9.9.9.9]\n", "1:11", "does not say how to know the server: add its name" },
+	{ "forward: [tls://9.9.9.9#853]\n", "1:11", "a port is written :853" },
+	{ "forward: [tls://9.9.9.9#dns.quad9.net:853]\n", "1:11", "\"dns.quad9.net:853\" is not the name of a host" },
+	{ "forward: ['tls://9.9.9.9#']\n", "1:11", "\"\" is not the name of a host" },
+	{ "forward: [tls://dns.quad9.net]\n", "1:11", "is a host name, which needs \"bootstrap\" servers: not built yet" },
+	{ "forward: [tls://9.9.9.9/x#a.b]\n", "1:11", "a path is for https:// only" },
+	{ "forward: [tls://9.9.9.9:99999#a.b]\n", "1:11", "the port must be between 1 and 65535" },
+	{ "forward: [http://1.1.1.1/dns-query]\n", "1:11", "http:// is not encrypted" },
+	{ "forward: ['https://1.1.1.1/a?b=c']\n", "1:11", "a path is printable ASCII" },
+	{ "forward: [https://dns.quad9.net/dns-query]\n", "1:11", "is a host name, which needs \"bootstrap\" servers: not built yet" },
 	{ "forward: [quic://1.1.1.1]\n", "1:11", "quic:// is not built yet" },
 	{ "forward: [h3://1.1.1.1]\n", "1:11", "h3:// is not built yet" },
 	{ "forward: [htps://1.1.1.1]\n", "1:11", "unknown scheme \"htps://\" (did you mean \"https\"?)" },
@@ -313,7 +323,20 @@ static const struct {
 	{ "upstreams: {a: 1.1.1.1}\n", "1:16", "\"a\" takes a mapping" },
 	{ "upstreams: {a: {urll: 1.1.1.1, url: 2.2.2.2}}\n", "1:17", "unknown key \"urll\" in \"a\" (did you mean \"url\"?)" },
 	{ "upstreams: {a: {url: 1.1.1.1, url: 2.2.2.2}}\n", "1:31", "given twice" },
-	{ "upstreams: {a: {url: 1.1.1.1, pins: [x]}}\n", "1:31", "\"pins\" are not built yet" },
+	{ "upstreams: {a: {url: tls://1.1.1.1, pins: [x]}}\n", "1:44", "a pin is written sha256/ and the base64" },
+	{ "upstreams: {a: {url: tls://1.1.1.1, pins: [sha256/x!]}}\n", "1:44", "\"x!\" is not base64" },
+	{ "upstreams: {a: {url: tls://1.1.1.1, pins: [sha256/AAAA]}}\n", "1:44", "the hash of a pin has 32 octets, not 3" },
+	{ "upstreams: {a: {url: tls://1.1.1.1, pins: [" PIN ", " PIN "]}}\n", "1:97", "is listed twice" },
+	{ "upstreams: {a: {url: tls://1.1.1.1, pins: []}}\n", "1:43", "\"pins\" is an empty list" },
+	{ "upstreams: {a: {url: tls://1.1.1.1}}\n", "1:22", "does not say how to know the server" },
+	{ "upstreams: {a: {url: 1.1.1.1, pins: [" PIN "]}}\n", "1:31", "\"pins\" is for tls:// and https:// upstreams only" },
+	{ "upstreams: {a: {url: 1.1.1.1, ca: /x}}\n", "1:31", "\"ca\" is for tls:// and https:// upstreams only" },
+	{ "upstreams: {a: {url: tls://1.1.1.1#a.b, ca: /nonexistent}}\n", "1:45", "\"/nonexistent\": No such file" },
+	{ "upstreams: {a: {url: tls://1.1.1.1#a.b, ca: /dev/null}}\n", "1:45", "\"/dev/null\": no certificate in it" },
+	{ "upstreams: {a: {url: tls://1.1.1.1, ca: /x, pins: [" PIN "]}}\n", "1:37", "\"ca\" needs a name to look for" },
+	{ "upstreams: {a: {url: tls://1.1.1.1, pins: [" PIN "], method: get}}\n", "1:98", "\"method\" is for https:// upstreams only" },
+	{ "upstreams: {a: {url: https://1.1.1.1, method: put}}\n", "1:47", "\"upstreams.*.method\" takes post or get, not \"put\"" },
+	{ "upstreams: {a: {url: tls://1.1.1.1, pins: [" PIN "], pins: [" PIN "]}}\n", "1:98", "given twice" },
 	{ "upstreams: {a: {url: 1.1.1.1}, a: {url: 2.2.2.2}}\n", "1:32", "\"a\" is given twice, first in line 1" },
 	{ "upstreams: {a: {url: 1.1.1.1}, b: {url: 1.1.1.1:53}}\n", "1:41", "upstream \"a\" has this URL already" },
 	{ "upstreams: {a.b: {url: 1.1.1.1}}\n", "1:13", "\"a.b\" cannot name an upstream" },
@@ -324,7 +347,7 @@ static const struct {
 	{ "routes: {a: 1.1.1.1}\n", "1:13", "\"a\" takes a list" },
 	{ "routes:\n  a.B: [1.1.1.1]\n  A.b.: [1.1.1.1]\n", "3:3", "\"A.b.\" is given twice, first in line 2" },
 	{ "routes: {a: [hom]}\nupstreams: {home: {url: 1.1.1.1}}\n", "1:14", "(did you mean \"home\"?)" },
-	{ "routes: {a: [tls://1.1.1.1]}\n", "1:14", "not built yet" },
+	{ "routes: {a: [h3://1.1.1.1]}\n", "1:14", "not built yet" },
 	{ "query-timeout: 11s\n", "1:16", "\"resolve-timeout\" (10s, the default) must not be below \"query-timeout\" (11s)" },
 	{ "query-timeout: 2s\nresolve-timeout: 1s\n", "2:18", "\"resolve-timeout\" (1s) must not be below \"query-timeout\" (2s)" },
 	{ "cache: {failure-ttl: 2m}\n", "1:22", "\"cache.failure-ttl-max\" (1m, the default) must not be below" },
@@ -367,16 +390,44 @@ static void test_the_report_shows_the_line(void **state)
 	                       "cache:\n"
 	                       "  siez: 64M\n"
 	                       "\n"
-	                       "forward: [ 192.0.2.1,\ttls://192.0.2.2 ]\n");
+	                       "forward: [ 192.0.2.1,\th3://192.0.2.22 ]\n");
 
 	(void)state;
 	assert_string_equal(report, "text:3:3: unknown key \"siez\" in \"cache\" (did you mean \"size\"?)\n"
 	                            "    3 |   siez: 64M\n"
 	                            "      |   ^~~~\n"
-	                            "text:5:23: tls:// is not built yet; use udp:// or tcp://\n"
-	                            "    5 | forward: [ 192.0.2.1,\ttls://192.0.2.2 ]\n"
+	                            "text:5:23: h3:// is not built yet; use tls:// or https://\n"
+	                            "    5 | forward: [ 192.0.2.1,\th3://192.0.2.22 ]\n"
 	                            "      |                      \t^~~~~~~~~~~~~~~\n");
 	free(report);
+}
+
+/* Encrypted upstreams: what a URL says, and what is found in the section of a named one. */
+static void test_encrypted_upstreams(void **state)
+{
+	struct conf         *c = rig_good("forward: [one, tls://192.0.2.2, 'https://[2001:db8::1]:8443/q{?dns}#DNS.Example.']\n"
+	                                  "upstreams:\n"
+	                                  "  one: {url: https://192.0.2.1, pins: [" PIN "], method: get}\n"
+	                                  "  two: {url: tls://192.0.2.2, pins: [" PIN "]}\n");
+	struct upstream_conf *u = c->upstreams;
+
+	(void)state;
+	assert_int_equal(c->upstream_count, 3);
+	assert_string_equal(u[0].name, "one");
+	assert_string_equal(u[0].url, "https://192.0.2.1:443/dns-query#192.0.2.1");
+	assert_string_equal(u[0].http.authority, "192.0.2.1");
+	assert_int_equal(u[0].http.method, H2_GET);
+	assert_int_equal(u[0].proto, UPSTREAM_HTTPS);
+	assert_string_equal(u[1].name, "two");		/* with its pins, though forward has the URL */
+	assert_string_equal(u[1].url, "tls://192.0.2.2:853");
+	assert_int_equal(u[1].proto, UPSTREAM_TLS);
+	assert_string_equal(u[2].url, "https://[2001:db8::1]:8443/q#dns.example");
+	assert_string_equal(u[2].http.authority, "dns.example:8443");
+	assert_string_equal(u[2].http.path, "/q");
+	assert_int_equal(u[2].http.method, H2_POST);
+	for (unsigned i = 0; i < 3; i++)
+		assert_non_null(u[i].tls);
+	conf_unref(c);
 }
 
 /* What is found late stands where it belongs, and a syntax error does not hide what came before. */
@@ -778,17 +829,17 @@ static void test_no_file_is_needed_with_arguments(void **state)
 static void test_mistakes_on_the_command_line(void **state)
 {
 	const char      *listen[] = { "127.0.0.1:5300" };
-	const char      *forward[] = { "192.0.2.1", "tls://\xc3\xa9", "127.0.0.1:5300" };
+	const char      *forward[] = { "192.0.2.1", "h3://z\xc3\xa9", "127.0.0.1:5300" };
 	struct conf_args a = { .listen = listen, .listen_count = 1, .forward = forward, .forward_count = 3 };
 	char            *report;
 
 	(void)state;
 	assert_null(conf_load(&a, &report));
-	assert_string_equal(report, "command line: tls:// is not built yet; use udp:// or tcp://\n"
-	                            "      | --listen 127.0.0.1:5300 --forward 192.0.2.1 --forward tls://\xc3\xa9 --forward 127.0.0.1:5300\n"
+	assert_string_equal(report, "command line: h3:// is not built yet; use tls:// or https://\n"
+	                            "      | --listen 127.0.0.1:5300 --forward 192.0.2.1 --forward h3://z\xc3\xa9 --forward 127.0.0.1:5300\n"
 	                            "      |                                                       ^~~~~~~\n"
 	                            "command line: 127.0.0.1:5300 is where larder itself listens: questions would go round in circles\n"
-	                            "      | --listen 127.0.0.1:5300 --forward 192.0.2.1 --forward tls://\xc3\xa9 --forward 127.0.0.1:5300\n"
+	                            "      | --listen 127.0.0.1:5300 --forward 192.0.2.1 --forward h3://z\xc3\xa9 --forward 127.0.0.1:5300\n"
 	                            "      |                                                                         ^~~~~~~~~~~~~~\n");
 	free(report);
 }
@@ -887,6 +938,7 @@ int main(void)
 		cmocka_unit_test(test_bounds_are_written_with_units),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_the_report_shows_the_line),
+		cmocka_unit_test(test_encrypted_upstreams),
 		cmocka_unit_test(test_all_mistakes_in_one_run),
 		cmocka_unit_test(test_line_ends),
 		cmocka_unit_test(test_long_texts_are_clipped),

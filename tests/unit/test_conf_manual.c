@@ -215,6 +215,10 @@ static const struct {
 	{ true, "{\"allow\": [\"192.0.2.0/24\", \"2001:db8::/32\", \"192.0.2.1\", \"::1\"], \"threads\": 64}" },
 	{ true, "{\"forward\": [\"a\", \"192.0.2.1\", \"udp://192.0.2.1:54\", \"tcp://[2001:db8::1]:53\", \"2001:db8::2\"],"
 	        " \"upstreams\": {\"a\": {\"url\": \"tcp://192.0.2.9\"}}}" },
+	{ true, "{\"forward\": [\"tls://192.0.2.1#dns.example\", \"https://[2001:db8::1]:8443/q#dns.example\", \"https://192.0.2.1\"]}" },
+	{ true, "{\"upstreams\": {\"a\": {\"url\": \"tls://192.0.2.1\","
+	        " \"pins\": [\"sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"]}}}" },
+	{ true, "{\"upstreams\": {\"a\": {\"url\": \"https://192.0.2.1\", \"method\": \"get\"}}}" },
 	{ true, "{\"routes\": {\"corp.example\": [\"192.0.2.1\"], \"10.in-addr.arpa.\": [\"tcp://192.0.2.1\"]}}" },
 	{ true, "{\"case-mixing\": true, \"log-level\": \"debug\", \"control-socket\": \"\"}" },
 	{ true, "{\"case-mixing\": \"off\", \"cache\": {\"size\": \"1G\", \"stale\": \"0s\", \"prefetch\": false}}" },
@@ -230,7 +234,10 @@ static const struct {
 	{ false, "{\"listen\": [\"localhost\"]}" },
 	{ false, "{\"listen\": [\"127.0.0.1\", \"127.0.0.1\"]}" },
 	{ false, "{\"allow\": [\"everyone\"]}" },
-	{ false, "{\"forward\": [\"tls://192.0.2.1\"]}" },
+	{ false, "{\"forward\": [\"h3://192.0.2.1\"]}" },
+	{ false, "{\"forward\": [\"http://192.0.2.1/dns-query\"]}" },
+	{ false, "{\"upstreams\": {\"a\": {\"url\": \"tls://192.0.2.1\", \"pins\": [\"sha256/AAAA\"]}}}" },
+	{ false, "{\"upstreams\": {\"a\": {\"url\": \"https://192.0.2.1\", \"method\": \"put\"}}}" },
 	{ false, "{\"forward\": [\"192.0.2.1#dns.example.net\"]}" },
 	{ false, "{\"forward\": [\"dns.example.net\"]}" },
 	{ false, "{\"query-timeout\": 4}" },
