@@ -166,8 +166,8 @@ static uint64_t prober_time_us(const struct prober *p)
 /* The token is ours. */
 static void prober_begin(struct prober *p)
 {
+	prober_stop(p);			/* what is still under way became void when everything began anew */
 	p->asking = true;
-	p->asked = 0;
 	p->began_us = prober_now_us(p);
 	p->reason = HEALTH_SILENT;
 	prober_ring_at(p, p->began_us + prober_time_us(p) / 2);
