@@ -304,14 +304,32 @@ void cache_set_stale(struct cache *c, uint32_t stale_s)
 		atomic_store_explicit(&c->shards[i].stale_s, stale_s, memory_order_relaxed);
 }
 
+/* An answer that is not kept.  After data what was there is no longer true; a denial of which nobody says how
+ * long it holds leaves it. */
+static void cache_pass(const struct cache *c, struct shard *s, const struct cache_key *key,
+                       const struct dns_answer *a)
+{
+	struct cache_key nxdomain = cache_nxdomain_key(key), failure = cache_failure_key(key);
+
+	pthread_rwlock_wrlock(&s->lock);
+	if (a->kind == DNS_ANSWER_POSITIVE) {
+		cache_forget(c, s, key);
+		cache_forget(c, s, &nxdomain);
+	}
+	cache_forget(c, s, &failure);
+	pthread_rwlock_unlock(&s->lock);
+}
+
 int cache_put(struct cache *c, const struct cache_key *key, const struct dns_answer *a, uint64_t now_ms)
 {
 	struct shard    *s = cache_shard(c, key->name_hash);
 	struct cache_key nxdomain = cache_nxdomain_key(key), failure = cache_failure_key(key), at = *key;
 	struct entry    *e;
 
-	if (!a->ttl_s)
+	if (!a->ttl_s) {
+		cache_pass(c, s, key, a);
 		return 0;
+	}
 	if (a->kind == DNS_ANSWER_NXDOMAIN)
 		at = nxdomain;
 	pthread_rwlock_wrlock(&s->lock);

@@ -92,7 +92,8 @@ void cache_prefetch_shard(const struct cache *c, const struct cache_key *key);
 void cache_prefetch_slot(const struct cache *c, const struct cache_key *key);
 void cache_prefetch_entry(const struct cache *c, const struct cache_key *key);
 
-/* Keeps an answer for a->ttl_s, in place of what was there; 0 s: keeps nothing.  Gives 0, or -ENOSPC
+/* Keeps an answer for a->ttl_s, in place of what was there; 0 s: keeps nothing, and data of 0 s removes what was
+ * there.  Gives 0, or -ENOSPC
  * when no room could be made, or -EEXIST when a failure met a fresh answer and did not replace it. */
 int cache_put(struct cache *c, const struct cache_key *key, const struct dns_answer *a, uint64_t now_ms);
 /* How long a failure counts. */

@@ -220,11 +220,10 @@ static void flight_finish(struct flight *f, const struct dns_answer *answer, con
 
 static void flight_keep(struct flight *f, const struct dns_answer *answer)
 {
-	if (!answer->ttl_s)
-		return;
-	stats_count(flight_stats(f),
-	            cache_put(f->all->env.cache, &f->key, answer, flight_boot_ms(f->all)) < 0 ?
-	            STATS_CACHE_REFUSED : STATS_CACHE_STORED);
+	int err = cache_put(f->all->env.cache, &f->key, answer, flight_boot_ms(f->all));
+
+	if (answer->ttl_s)
+		stats_count(flight_stats(f), err < 0 ? STATS_CACHE_REFUSED : STATS_CACHE_STORED);
 }
 
 void flight_succeed(struct flight *f, const struct dns_answer *answer, const struct exchange *x)
