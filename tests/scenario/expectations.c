@@ -50,6 +50,7 @@ static const struct row rows[] = {
 	{ ASKED "C1 hears after 9ms: @ 300 A 192.0.2.1\n", "heard nothing" },
 	{ ASKED "C1 hears after 11ms: @ 300 A 192.0.2.1\n", "10000 us from here" },
 	{ ASKED "C1 hears after 11ms..20ms: @ 300 A 192.0.2.1\n", "10000 us from here" },
+	{ ASKED "C1 hears took 11ms..20ms after 10ms: @ 300 A 192.0.2.1\n", "waited 10000 us" },
 	{ ASKED "C1 hears within 9ms: @ 300 A 192.0.2.1\n", "heard nothing" },
 	{ ASKED "C1 hears: @ 300 A 192.0.2.1\n", "heard nothing" },
 	{ ASKED "C1 hears about mail.example within 1s\n", "heard nothing about this" },
@@ -75,10 +76,25 @@ static const struct row rows[] = {
 	{ ANSWER "U1 got www.example A mixed\n", "not this one" },
 	{ ANSWER "U1 got www.example A at 1ms..2ms\n", "not this one" },
 	{ ANSWER "U1 got 2 queries\n", "another number" },
+	{ ANSWER "U1 got 2..5 queries\n", "another number" },
 	{ ANSWER "U1 got 0 queries www.example A\n", "another number" },
 	{ SEEN "U1 got www.example A\n", "there is nothing" },
 	{ SEEN "U1 has 1 connections\n", "0 connections" },
 	{ SEEN "U1 counter sent 2\n", "1 it is" },
+	{ SEEN "U1 state open\n", "good it is" },
+	{ SEEN "U1 reason refused\n", "silent it is" },
+	{ SEEN "U1 turned open 1\n", "0 it is" },
+	{ SEEN "U1 p50 11ms..20ms\n", "us it is" },
+	{ SEEN "U1 probes 1\n", "0 it is" },
+	{ SEEN "U1 is ordered down\nU1 state good\n", "open it is" },
+	{ SEEN "U1 begins anew\nU1 epoch 0\n", "U1 epoch" },
+	{ SEEN "U1 answers * A chance 50: @ 0 A 192.0.2.1\nrepeat 40\n    C1 asks x$n.example A\n"
+	       "rest\nU1 got anything\ncache entries 41\nC1 hears anything\n", "entries in the cache" },
+	{ SEEN "U1 answers d.example A counting-down: @ 300 A 192.0.2.1\nC1 asks d.example A\n"
+	       "C1 hears within 1s: @ 300 A 192.0.2.1\nflush all\nafter 2s\nC1 asks d.example A\n"
+	       "C1 hears within 1s: @ 300 A 192.0.2.1\n", "@ 300 A" },
+	{ SEEN "refuses \"thraeds\"\n    threads: 1\n", "accepts this configuration" },
+	{ SEEN "refuses \"mice\"\n    thraeds: 1\n", "for another reason" },
 	{ SEEN "U1 forgets\nC1 asks new.example A\n", "nothing says how it replies" },
 
 	/* larder */

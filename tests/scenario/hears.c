@@ -24,6 +24,7 @@ struct wanted {
 	struct range      size;
 	bool              has_when;
 	struct range      when_us;		/* from the statement on */
+	struct range      took_us;		/* from its query to the reply */
 	uint64_t          from_us, times;
 	bool              open_ended;		/* more records may follow: "..." */
 	unsigned          line_count;
@@ -59,6 +60,8 @@ static bool wanted_pair(struct wanted *x, const char *word, const char *value)
 		x->has_when = true;
 		return script_duration_range(value, &x->when_us);
 	}
+	if (!strcmp(word, "took"))
+		return script_duration_range(value, &x->took_us);
 	if (!strcmp(word, "ede")) {
 		x->has_ede = true;
 		x->any_ede = !strcmp(value, "*");
@@ -159,6 +162,7 @@ static void wanted_compare(const struct wanted *x, const struct heard *h)
 {
 	const struct packet *got = &h->packet;
 	uint64_t             after_us = h->at_us > x->from_us ? h->at_us - x->from_us : 0;
+	uint64_t             took_us = h->at_us - h->ask->at_us;
 	const char          *why = NULL;
 
 	if (got->rcode != x->rcode)
@@ -176,6 +180,8 @@ static void wanted_compare(const struct wanted *x, const struct heard *h)
 	else if (x->has_when && (after_us < x->when_us.min || after_us > x->when_us.max ||
 	                         (x->when_us.min && h->at_us < x->from_us)))
 		why = "at another time";
+	else if (took_us < x->took_us.min || took_us > x->took_us.max)
+		why = "after another while";
 	else
 		why = wanted_compare_records(x, got);
 	if (!why)
@@ -183,6 +189,9 @@ static void wanted_compare(const struct wanted *x, const struct heard *h)
 	if (x->has_when && !strcmp(why, "at another time"))
 		story_fail(x->asker->world->story, "C%u hears it %llu us from here", x->asker->number,
 		           (unsigned long long)after_us);
+	else if (!strcmp(why, "after another while"))
+		story_fail(x->asker->world->story, "C%u has waited %llu us for it", x->asker->number,
+		           (unsigned long long)took_us);
 	else
 		wanted_fail(x, got, why);
 }
@@ -262,7 +271,7 @@ void hears_statement(struct statement *st, struct asker *c)
 		abort();
 	x->st = st;
 	x->asker = c;
-	x->size.max = UINT64_MAX;
+	x->size.max = x->took_us.max = UINT64_MAX;
 	x->times = 1;
 	x->from_us = c->world->mono_us;
 	if (wanted_read(x))

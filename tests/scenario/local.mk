@@ -23,6 +23,7 @@ scenario_sources = \
 	tests/scenario/asker.c tests/scenario/asker.h \
 	tests/scenario/carrier.c tests/scenario/carrier.h \
 	tests/scenario/client_verbs.c \
+	tests/scenario/health_verbs.c \
 	tests/scenario/hears.c \
 	tests/scenario/packet.c tests/scenario/packet.h \
 	tests/scenario/play.c tests/scenario/play.h \
@@ -101,6 +102,27 @@ EXTRA_DIST += \
 	tests/scenario/split-alias-loop.scn \
 	tests/scenario/split-no-poison.scn \
 	tests/scenario/split-routes.scn \
+	tests/scenario/stale-all-fail-by-reply.scn \
+	tests/scenario/stale-answers-replace.scn \
+	tests/scenario/stale-bounds-of-settings.scn \
+	tests/scenario/stale-extended-errors.scn \
+	tests/scenario/stale-failures-do-not-replace.scn \
+	tests/scenario/stale-flushed.scn \
+	tests/scenario/stale-fresh-or-waited-for.scn \
+	tests/scenario/stale-never-with-ttl-zero.scn \
+	tests/scenario/stale-nodata-without-soa.scn \
+	tests/scenario/stale-not-without-rd.scn \
+	tests/scenario/stale-recheck-configured.scn \
+	tests/scenario/stale-recheck.scn \
+	tests/scenario/stale-refresh-goes-on.scn \
+	tests/scenario/stale-same-checks.scn \
+	tests/scenario/stale-same-type-alias.scn \
+	tests/scenario/stale-switched-off.scn \
+	tests/scenario/stale-ttls-alike-in-flight.scn \
+	tests/scenario/stale-ttls-alike.scn \
+	tests/scenario/stale-upstream-says-so.scn \
+	tests/scenario/stale-window-configured.scn \
+	tests/scenario/stale-window.scn \
 	tests/scenario/stop-while-chasing.scn \
 	tests/scenario/suspend-ages-entries.scn \
 	tests/scenario/suspend-begins-anew.scn \

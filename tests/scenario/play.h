@@ -36,6 +36,9 @@ bool     statement_duration(struct statement *st, unsigned i, uint64_t *us);
 void client_statement(struct statement *st, unsigned number);	/* C1 ... */
 void hears_statement(struct statement *st, struct asker *c);	/* C1 hears ... */
 void server_statement(struct statement *st, unsigned number);	/* U1 ... */
+/* U1 ..., where it is about what larder thinks of it; false: it is not. */
+bool health_statement(struct statement *st, struct server *s);
+struct upstream *server_upstream(const struct server *s);	/* in the present configuration; or NULL */
 void world_statement(struct statement *st);			/* all others */
 
 /* Plays a file; false: play->story says why.  Takes all memory back either way. */

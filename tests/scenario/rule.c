@@ -53,6 +53,11 @@ struct rule {
 	enum condition  if_opt, if_do, if_cd;
 	bool            limited;
 	unsigned        left;
+	unsigned        chance;			/* percent; 0: whenever it fits */
+	bool            counts_down;		/* the server is a cache: TTLs are what is left of its own copy … */
+	bool            is_stored;
+	uint64_t        stored_us;		/* … made at that time … */
+	uint32_t        passed_s;		/* … so long ago */
 
 	bool            has_delay;
 	uint64_t        delay_us;
@@ -102,6 +107,8 @@ static bool rule_number(struct rule *r, const char *word, uint64_t v)
 {
 	if (!strcmp(word, "copies"))
 		r->copies = (unsigned)v;
+	else if (!strcmp(word, "chance"))
+		r->chance = (unsigned)v;
 	else if (!strcmp(word, "cut"))
 		r->cut = (unsigned)v;
 	else if (!strcmp(word, "trail"))
@@ -136,6 +143,8 @@ static bool rule_plain_word(struct rule *r, const char *word)
 		r->plain_names = true;
 	else if (!strcmp(word, "compressed"))
 		r->compressed = true;
+	else if (!strcmp(word, "counting-down"))
+		r->counts_down = true;
 	else if (!strcmp(word, "once"))
 		r->limited = true, r->left = 1;
 	else if (strcmp(word, "with"))
@@ -324,7 +333,7 @@ static void reply_record(struct writer *out, const struct rule *r, const struct 
 	reply_name(out, r, q, rec->owner.octets, rec->owner.len);
 	writer_u16(out, rec->type);
 	writer_u16(out, rec->class);
-	writer_u32(out, rec->ttl_s.min);
+	writer_u32(out, rec->ttl_s.min > r->passed_s ? (uint32_t)rec->ttl_s.min - r->passed_s : 0);
 	length_at = out->len;
 	writer_u16(out, 0);
 	reply_rdata(out, r, q, rec);
@@ -419,12 +428,43 @@ static void rule_answer(struct server *s, const struct rule *r, const struct sen
 	}
 }
 
+/* The shortest TTL of the records; 0: there are none. */
+static uint32_t rule_ttl_s(const struct rule *r, const struct packet *q)
+{
+	uint64_t shortest = UINT32_MAX;
+
+	for (unsigned i = 0; i < r->line_count; i++) {
+		struct words  w;
+		struct record rec;
+
+		if (!words_split(&w, r->lines[i], r->n) || record_parse(&w, 0, &q->qname, &rec))
+			continue;
+		shortest = rec.ttl_s.min < shortest ? rec.ttl_s.min : shortest;
+		record_done(&rec);
+	}
+	return shortest == UINT32_MAX ? 0 : (uint32_t)shortest;
+}
+
+/* What a cache gives: its copy ages, TTLs are rounded down to whole seconds, and once it has run out the next
+ * question brings a new one. */
+static void rule_count_down(struct rule *r, const struct packet *q, uint64_t now_us)
+{
+	uint64_t ttl_us = rule_ttl_s(r, q) * UINT64_C(1000000);
+
+	if (!r->is_stored || now_us - r->stored_us >= ttl_us)
+		r->stored_us = now_us;
+	r->is_stored = true;
+	r->passed_s = (uint32_t)((now_us - r->stored_us + 999999) / 1000000);
+}
+
 static void rule_carry_out(struct server *s, struct rule *r, const struct sent *q, struct place *p)
 {
 	uint64_t delay_us = r->has_delay ? r->delay_us : s->delay_us;
 
 	if (r->limited)
 		r->left--;
+	if (r->counts_down)
+		rule_count_down(r, &q->packet, s->world->mono_us);
 	switch (r->act) {
 	case RULE_ANSWER:
 		rule_answer(s, r, q, p);
@@ -447,7 +487,7 @@ bool rules_reply(struct server *s, const struct sent *q, struct place *p)
 	for (struct list *n = s->rules.next; n != &s->rules; n = n->next) {
 		struct rule *r = list_entry(n, struct rule, node);
 
-		if (!rule_fits(r, q))
+		if (!rule_fits(r, q) || (r->chance && world_random(s->world, 100) >= r->chance))
 			continue;
 		rule_carry_out(s, r, q, p);
 		any = true;

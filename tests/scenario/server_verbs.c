@@ -4,6 +4,7 @@
 #include "dns/message.h"
 #include "dns/rrtype.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,7 +55,7 @@ static void server_is(struct statement *st, struct server *s, unsigned i, bool u
 	statement_wrong(st, i, "up, silent, down or unroutable");
 }
 
-static struct upstream *server_upstream(const struct server *s)
+struct upstream *server_upstream(const struct server *s)
 {
 	const struct setup *setup = s->world->setup;
 
@@ -208,15 +209,18 @@ static void getting_fail(const struct getting *g, const char *why)
 }
 
 /* Accounts for all that fit, which must be so many. */
-static void getting_count(struct getting *g, uint64_t wanted)
+static void getting_count(struct getting *g, struct range wanted)
 {
 	uint64_t     got = 0;
 	struct list *n, *next;
 
 	for (n = g->server->log.next; n != &g->server->log; n = n->next)
 		got += getting_fits(g, list_entry(n, struct sent, node));
-	if (got != wanted) {
-		getting_fail(g, "another number of questions");
+	if (got < wanted.min || got > wanted.max) {
+		char why[64];
+
+		snprintf(why, sizeof why, "another number of questions, %llu", (unsigned long long)got);
+		getting_fail(g, why);
 		return;
 	}
 	for (n = g->server->log.next; n != &g->server->log; n = next) {
@@ -231,7 +235,7 @@ static void server_got(struct statement *st, struct server *s)
 {
 	const struct words *w = &st->words;
 	struct getting      g = { .st = st, .server = s };
-	uint64_t            number;
+	struct range        number;
 
 	if (words_is(w, 2, "nothing")) {
 		if (!list_empty(&s->log))
@@ -239,7 +243,8 @@ static void server_got(struct statement *st, struct server *s)
 	} else if (words_is(w, 2, "anything")) {
 		while (!list_empty(&s->log))
 			sent_forget(list_entry(s->log.next, struct sent, node));
-	} else if ((words_is(w, 3, "query") || words_is(w, 3, "queries")) && script_number(w->at[2], &number)) {
+	} else if ((words_is(w, 3, "query") || words_is(w, 3, "queries")) &&
+	           script_number_range(w->at[2], &number)) {
 		if (getting_read(&g, 4))
 			getting_count(&g, number);
 	} else if (getting_read(&g, 2)) {
@@ -269,6 +274,8 @@ void server_statement(struct statement *st, unsigned number)
 		server_has(st, s);
 	else if (words_is(w, 1, "counter"))
 		server_counter(st, s);
+	else if (health_statement(st, s))
+		;
 	else if (words_is(w, 1, "takes"))
 		statement_duration(st, 2, &s->delay_us);
 	else if (words_is(w, 1, "opens") && words_is(w, 2, "after"))

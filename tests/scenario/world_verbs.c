@@ -1,6 +1,7 @@
 /* world_verbs.c - statements about larder itself and about time. */
 #include "play.h"
 
+#include "conf/load.h"
 #include "dns/rrtype.h"
 
 #include <stdlib.h>
@@ -48,6 +49,22 @@ static void verb_reload(struct statement *st)
 		story_fail(&st->play->story, "there is no `config` yet");
 	else
 		world_configure(&st->play->world, yaml);
+	free(yaml);
+}
+
+/* refuses "TEXT": larder does not accept this configuration, and says so. */
+static void verb_refuses(struct statement *st)
+{
+	char        *yaml = verb_yaml(st), *report = NULL;
+	const char  *why = st->words.count > 1 ? st->words.at[1] + (st->words.at[1][0] == '"') : "";
+	struct conf *conf = conf_load_text(yaml, strlen(yaml), &report);
+
+	if (conf)
+		story_fail(&st->play->story, "larder accepts this configuration");
+	else if (!*why || !strstr(report, why))
+		story_fail(&st->play->story, "larder refuses it for another reason:\n%s", report);
+	conf_unref(conf);
+	free(report);
 	free(yaml);
 }
 
@@ -248,6 +265,7 @@ static const struct {
 	void      (*carry_out)(struct statement *st);
 } verbs[] = {
 	{ "config", verb_config },	{ "reload", verb_reload },
+	{ "refuses", verb_refuses },
 	{ "seed", verb_seed },		{ "clock", verb_clock },
 	{ "after", verb_after },	{ "suspend", verb_suspend },
 	{ "mark", verb_mark },		{ "at", verb_at },
