@@ -391,10 +391,10 @@ static enum net_verdict resolver_overload(struct now *n, enum stats_counter why)
 {
 	enum net_verdict verdict;
 
-	stats_count(resolver_stats(n->r), why);
 	if (n->has_stale &&
 	    resolver_stale_now(n, STATS_STALE_OVERLOAD, resolver_times(n->r)->stale_ttl_s, &verdict))
 		return verdict;
+	stats_count(resolver_stats(n->r), why);		/* of those that failed for it */
 	return resolver_error_now(n, DNS_SERVFAIL, DNS_EDE_NONE, OUTCOME_MISS);
 }
 
