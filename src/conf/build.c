@@ -319,6 +319,67 @@ static struct tls_peer *build_peer(struct build *b, const struct build_source *s
 	return build_same_peer(b, peer);
 }
 
+/* ---- metrics ---- */
+
+static bool build_same_endpoint(const struct conf_endpoint *a, const struct conf_endpoint *b)
+{
+	if (a->path || b->path)
+		return a->path && b->path && !strcmp(a->path, b->path);
+	return addr_equal(&a->addr, &b->addr);
+}
+
+/* Checks what the last endpoint has in common with others. */
+static void build_check_endpoint(struct build *b, const struct conf_text *t)
+{
+	const struct conf_http     *http = &b->c->http;
+	const struct conf_endpoint *last = &http->listen[http->listen_count - 1];
+
+	for (const struct conf_endpoint *e = http->listen; e < last; e++)
+		if (build_same_endpoint(e, last))
+			BUILD_MISTAKE(b, &t->at, "\"%s\" is listed twice", t->text);
+	if (last->path)
+		return;
+	if (conf_own_has(&b->own, &last->addr))
+		BUILD_MISTAKE(b, &t->at, "%s is listened on for DNS already", t->text);
+	else if (!addr_is_loopback(&last->addr))
+		conf_report_add(b->report, CONF_WARNING, &t->at,
+				"whoever can reach %s may read the metrics", t->text);
+}
+
+static void build_metrics_listen(struct build *b)
+{
+	size_t                     index = conf_option_index("metrics-listen");
+	const struct conf_setting *s = &b->settings->groups[index].own;
+	struct conf_http          *http = &b->c->http;
+
+	http->listen = build_alloc(b, s->count, sizeof *http->listen);
+	for (size_t i = 0; i < s->count && http->listen; i++) {
+		struct conf_endpoint *e = &http->listen[http->listen_count];
+		union conf_value      v;
+
+		build_value(&conf_options[index], &s->texts[i], &v);
+		e->addr = v.addr;
+		if (*s->texts[i].text == '/')
+			e->path = build_copy(b, s->texts[i].text);
+		if (!e->path && !e->addr.sa.sa_family)
+			continue;
+		http->listen_count++;
+		build_check_endpoint(b, &s->texts[i]);
+	}
+}
+
+static void build_metrics_hosts(struct build *b)
+{
+	const struct conf_setting *s = &build_group(b, "metrics-hosts")->own;
+	struct conf_http          *http = &b->c->http;
+
+	http->hosts = build_alloc(b, s->count, sizeof *http->hosts);
+	for (size_t i = 0; i < s->count && http->hosts; i++) {
+		http->hosts[http->host_count] = build_copy(b, s->texts[i].text);
+		http->host_count += http->hosts[http->host_count] != NULL;
+	}
+}
+
 /* ---- upstreams ---- */
 
 /* Fills what upstream_conf needs to hold; false: nothing of it is to be used. */
@@ -671,6 +732,8 @@ struct conf *conf_build(const struct conf_settings *settings, struct conf_report
 	                  c->times.query_timeout_ms);
 	build_listen(&b);
 	build_allow(&b);
+	build_metrics_listen(&b);
+	build_metrics_hosts(&b);
 	build_urls(&b);
 	build_routes(&b, resolv);
 	build_route_policies(&b);
@@ -689,6 +752,12 @@ void conf_destroy(struct conf *c)
 		build_empty(&c->upstreams[i]);
 	for (size_t i = 0; c->policy.routes && i < c->policy.route_count; i++)
 		free(c->policy.routes[i].upstreams);
+	for (size_t i = 0; i < c->http.listen_count; i++)
+		free(c->http.listen[i].path);
+	for (size_t i = 0; i < c->http.host_count; i++)
+		free(c->http.hosts[i]);
+	free(c->http.listen);
+	free(c->http.hosts);
 	free(c->upstreams);
 	free(c->policy.routes);
 	free(c->policy.allow);

@@ -22,6 +22,19 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Where HTTP is spoken: an address, or a socket file. */
+struct conf_endpoint {
+	struct addr addr;
+	char       *path;			/* NULL: addr counts */
+};
+
+struct conf_http {
+	struct conf_endpoint *listen;
+	size_t                listen_count;	/* 0: no HTTP */
+	char                **hosts;		/* names that clients may use for us */
+	size_t                host_count;
+};
+
 struct conf {
 	_Atomic unsigned refs;			/* owners: main thread and each worker */
 
@@ -42,6 +55,8 @@ struct conf {
 	struct cache_conf     cache;
 	struct cache_times    cache_times;
 	struct policy_conf    policy;
+
+	struct conf_http http;
 
 	uint32_t tcp_idle_ms;
 	uint32_t tcp_clients;

@@ -20,6 +20,8 @@
 #define SCHEMA_ADDR                                                                                \
 	"(" SCHEMA_V4 "(:[0-9]+)?|" SCHEMA_V6 SCHEMA_SCOPE "|\\[" SCHEMA_V6 SCHEMA_SCOPE           \
 	"\\](:[0-9]+)?)"
+#define SCHEMA_ENDPOINT  "^(" SCHEMA_ADDR "|/.{1,106})$"
+#define SCHEMA_HOST      "^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 #define SCHEMA_PREFIX    "^(" SCHEMA_V4 "|" SCHEMA_V6 ")(/[0-9]{1,3})?$"
 #define SCHEMA_HASH      "(#[0-9A-Za-z._:-]+)?"
 #define SCHEMA_URL                                                                                 \
@@ -186,6 +188,10 @@ static json_t *schema_value(struct schema *s, const struct conf_option *o)
 		return schema_list(s, "^" SCHEMA_ADDR "$", o->max);
 	case CONF_PREFIXES:
 		return schema_list(s, SCHEMA_PREFIX, o->max);
+	case CONF_ENDPOINTS:
+		return schema_list(s, SCHEMA_ENDPOINT, o->max);
+	case CONF_HOSTS:
+		return schema_list(s, SCHEMA_HOST, o->max);
 	case CONF_FORWARD:
 		return schema_list(s, SCHEMA_REFERENCE, o->max);
 	case CONF_PINS:

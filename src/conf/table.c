@@ -50,6 +50,12 @@ const struct conf_option conf_options[] = {
 	  "Answer special-use names (localhost, home.arpa, private reverse zones …) here." },
 	{ "control-socket", CONF_PATH, 0, 107, "/run/larder/io.larder", FIELD(control_socket),
 	  "Socket that larderctl talks to; empty: none." },
+	{ "metrics-listen", CONF_ENDPOINTS, 1, CONF_LIST_MAX, NULL, FIELD(http.listen),
+	  "Addresses (port 9153 unless given) and socket files that serve metrics and health over HTTP." },
+	{ "metrics-hosts", CONF_HOSTS, 1, CONF_LIST_MAX, NULL, FIELD(http.hosts),
+	  "Host names that HTTP clients may use, besides localhost and the addresses listened on." },
+	{ "metrics-names", CONF_BOOL, 0, 0, "no", NOWHERE,
+	  "Show over HTTP which names are asked for." },
 	{ "log-level", CONF_LEVEL, 0, LOG_LEVEL_DEBUG, "notice", FIELD(log_level),
 	  "Least important lines that are logged." },
 
@@ -170,7 +176,7 @@ size_t conf_section_index(const char *prefix, size_t *count)
 bool conf_type_is_list(enum conf_type type)
 {
 	return type == CONF_LISTEN || type == CONF_PREFIXES || type == CONF_FORWARD ||
-	       type == CONF_PINS;
+	       type == CONF_PINS || type == CONF_ENDPOINTS || type == CONF_HOSTS;
 }
 
 bool conf_type_is_mapping(enum conf_type type)

@@ -29,6 +29,8 @@ enum conf_type {
 	CONF_PREFIXES,
 	CONF_FORWARD,		/* names of upstreams, or URLs */
 	CONF_PINS,		/* hashes of keys */
+	CONF_ENDPOINTS,		/* addresses, or absolute paths of socket files */
+	CONF_HOSTS,		/* host names */
 	/* Mappings whose keys are the user's; max counts their entries. */
 	CONF_UPSTREAMS,		/* name -> section "upstreams.*" */
 	CONF_ROUTES,		/* suffix -> list like CONF_FORWARD, of at most CONF_LIST_MAX */

@@ -9,6 +9,7 @@
 #include "conf/report.h"
 #include "conf/suggest.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +18,9 @@
 #define VALUE_WORDS_MAX 64
 
 #define VALUE_LISTEN_PORT 53
+#define VALUE_HTTP_PORT   9153
+#define VALUE_PATH_MAX    107	/* of a socket file */
+#define VALUE_HOST_MAX    253
 
 struct value_unit {
 	const char *name;
@@ -33,6 +37,7 @@ static const struct value_unit value_sizes[] = {
 #define VALUE_TIME_EXAMPLES   "(examples: 500ms, 30s, 5m, 1h, 1d)"
 #define VALUE_SIZE_EXAMPLES   "(examples: 512K, 64M, 1G)"
 #define VALUE_LISTEN_EXAMPLES "(examples: 127.0.0.1, 127.0.0.1:5353, \"::1\", \"[::1]:5353\")"
+#define VALUE_ENDPOINT_EXAMPLES "(examples: 127.0.0.1:9153, /run/larder/http)"
 #define VALUE_PREFIX_EXAMPLES "(examples: 192.0.2.0/24, 192.0.2.1, \"2001:db8::/32\")"
 
 static const struct value_unit *value_units(enum conf_type type)
@@ -224,6 +229,39 @@ static int value_prefix(const char *text, struct addr_prefix *out, char why[CONF
 			conf_clip(text, clip));
 }
 
+static int value_endpoint(const char *text, size_t len, struct addr *out, char why[CONF_WHY_MAX])
+{
+	char clip[CONF_CLIP_MAX];
+
+	if (*text != '/') {
+		if (addr_parse(text, VALUE_HTTP_PORT, out) == 0)
+			return 0;
+	} else if (len <= VALUE_PATH_MAX) {
+		return 0;
+	}
+	return conf_why(why, "\"%s\" is neither an address nor the path of a socket file of at most %d "
+			"octets " VALUE_ENDPOINT_EXAMPLES, conf_clip(text, clip), VALUE_PATH_MAX);
+}
+
+/* Letters, digits and inner hyphens between dots, as a browser would write it. */
+static int value_host(const char *text, size_t len, char why[CONF_WHY_MAX])
+{
+	char clip[CONF_CLIP_MAX];
+	bool good = len > 0 && len <= VALUE_HOST_MAX, inner = false;
+
+	for (size_t i = 0; i < len && good; i++) {
+		if (text[i] == '.' || text[i] == '-')
+			good = inner;
+		else
+			good = isalnum((unsigned char)text[i]) != 0;
+		inner = text[i] != '.';
+	}
+	if (good && isalnum((unsigned char)text[len - 1]))
+		return 0;
+	return conf_why(why, "\"%s\" is not a host name (example: dns.example.net)",
+			conf_clip(text, clip));
+}
+
 int conf_value_read(const struct conf_option *o, const char *text, size_t len,
                     union conf_value *out, char why[CONF_WHY_MAX])
 {
@@ -253,6 +291,10 @@ int conf_value_read(const struct conf_option *o, const char *text, size_t len,
 		return value_listen(text, &out->addr, why);
 	case CONF_PREFIXES:
 		return value_prefix(text, &out->prefix, why);
+	case CONF_ENDPOINTS:
+		return value_endpoint(text, len, &out->addr, why);
+	case CONF_HOSTS:
+		return value_host(text, len, why);
 	case CONF_FORWARD:
 	case CONF_ROUTES:
 		return conf_url_is_name(text) ? 0 : conf_url_read(text, &out->url, why);

@@ -37,7 +37,8 @@ POSITION = re.compile(r"(?m)^(?:\S.*? )?(?P<file>\S+?):(?P<line>\d+):(?P<column>
 KEYS = {
     "listen", "forward", "resolv-file", "allow", "user", "threads",
     "query-timeout", "resolve-timeout", "resend-after", "max-flights",
-    "edns-size", "case-mixing", "local-names", "control-socket", "log-level",
+    "edns-size", "case-mixing", "local-names", "control-socket",
+    "metrics-listen", "metrics-hosts", "metrics-names", "log-level",
     "policy", "route-policy", "tcp", "limits", "cache", "identity", "upstreams", "routes",
 }
 SUB_KEYS = {

@@ -150,6 +150,48 @@ static void test_empty_control_socket_is_none(void **state)
 	conf_unref(c);
 }
 
+static void test_metrics(void **state)
+{
+	struct conf *c = rig_good("metrics-listen: [127.0.0.1, \"[::1]:9000\", /run/larder/http]\n"
+	                          "metrics-hosts: [dns.example.net, a-b]\n");
+
+	(void)state;
+	assert_int_equal(c->http.listen_count, 3);
+	assert_addr(&c->http.listen[0].addr, "127.0.0.1:9153");
+	assert_addr(&c->http.listen[1].addr, "[::1]:9000");
+	assert_null(c->http.listen[1].path);
+	assert_string_equal(c->http.listen[2].path, "/run/larder/http");
+	assert_int_equal(c->http.host_count, 2);
+	assert_string_equal(c->http.hosts[1], "a-b");
+	conf_unref(c);
+	c = rig_good("");
+	assert_int_equal(c->http.listen_count, 0);
+	conf_unref(c);
+}
+
+static void test_metrics_mistakes(void **state)
+{
+	static const char *const mistakes[][2] = {
+		{ "metrics-listen: [run/http]\n", "\"run/http\" is neither an address nor the path" },
+		{ "metrics-listen: [127.0.0.1, \"127.0.0.1:9153\"]\n", "is listed twice" },
+		{ "metrics-listen: [/a, /a]\n", "\"/a\" is listed twice" },
+		{ "metrics-listen: [\"127.0.0.1:53\"]\n", "is listened on for DNS already" },
+		{ "metrics-hosts: [a..b]\n", "\"a..b\" is not a host name" },
+		{ "metrics-hosts: [\"a:1\"]\n", "is not a host name" },
+		{ "metrics-hosts: [-a]\n", "is not a host name" },
+		{ "metrics-hosts: [a.]\n", "is not a host name" },
+		{ "metrics-names: yes\n", "\"metrics-names\" is not built yet" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+		char *report = rig_bad(mistakes[i][0]);
+
+		rig_has(report, mistakes[i][1]);
+		free(report);
+	}
+}
+
 /* Each bounded option takes its bounds, refuses what is one step outside, and says the bounds. */
 static void test_bounds(void **state)
 {
@@ -933,6 +975,8 @@ int main(void)
 		cmocka_unit_test(test_empty_file_has_the_defaults),
 		cmocka_unit_test(test_every_option_lands),
 		cmocka_unit_test(test_empty_control_socket_is_none),
+		cmocka_unit_test(test_metrics),
+		cmocka_unit_test(test_metrics_mistakes),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_defaults_pass_their_own_check),
 		cmocka_unit_test(test_bounds_are_written_with_units),
