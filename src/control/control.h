@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#define CONTROL_UPSTREAMS_MAX 256	/* told of; more are configured by nobody */
+
 struct control_upstream {
 	const char *name, *url;
 	struct stats_upstream_view stats;

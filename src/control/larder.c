@@ -10,21 +10,20 @@
 
 #define LARDER_CONFIGURATION_INVALID "io.larder.ConfigurationInvalid"
 #define LARDER_NO_SUCH_UPSTREAM      "io.larder.NoSuchUpstream"
-#define LARDER_UPSTREAMS_MAX 256	/* told of; more are configured by nobody */
 #define LARDER_TYPE_ANY      255
 
 /* Upstreams as an array, each made by make(); NULL when memory is short. */
 static json_t *larder_list_upstreams(const struct control_ops *ops,
 				json_t *(*make)(const struct control_upstream *))
 {
-	struct control_upstream *up = calloc(LARDER_UPSTREAMS_MAX, sizeof *up);
+	struct control_upstream *up = calloc(CONTROL_UPSTREAMS_MAX, sizeof *up);
 	json_t                  *list = json_array();
 	size_t                   n;
 
 	if (!up || !list)
 		goto fail;
-	n = ops->upstreams(ops->arg, up, LARDER_UPSTREAMS_MAX);
-	for (size_t i = 0; i < n && i < LARDER_UPSTREAMS_MAX; i++)
+	n = ops->upstreams(ops->arg, up, CONTROL_UPSTREAMS_MAX);
+	for (size_t i = 0; i < n && i < CONTROL_UPSTREAMS_MAX; i++)
 		if (json_array_append_new(list, make(&up[i])))
 			goto fail;
 	free(up);

@@ -3,6 +3,13 @@ liblarder_a_SOURCES += \
 	src/control/call.c src/control/call.h \
 	src/control/connection.c src/control/connection.h \
 	src/control/control.c src/control/control.h \
+	src/control/http.c src/control/http.h \
+	src/control/http_checkup.c src/control/http_checkup.h \
+	src/control/http_doors.c src/control/http_doors.h \
+	src/control/http_metrics.c src/control/http_metrics.h \
+	src/control/http_pages.c src/control/http_pages.h \
+	src/control/http_rules.c src/control/http_rules.h \
+	src/control/http_sight.c src/control/http_sight.h \
 	src/control/interfaces.h \
 	src/control/larder.c \
 	src/control/reply.c src/control/reply.h \

@@ -1,4 +1,4 @@
-/* answers.c - what the daemon answers on its control socket.
+/* answers.c - what the daemon answers on its control socket and over HTTP.
  *
  * Sums over the workers' counters, the cache's own figures, and orders that
  * daemon.c carries out.  Everything runs on the main thread.
@@ -154,9 +154,9 @@ static bool daemon_adopt_control(struct daemon *d, const struct control_ops *ops
 	return true;
 }
 
-bool daemon_open_control(struct daemon *d)
+static struct control_ops daemon_ops(struct daemon *d)
 {
-	const struct control_ops ops = {
+	return (struct control_ops){
 		.status = daemon_status,
 		.stats = daemon_stats,
 		.upstreams = daemon_upstreams,
@@ -166,8 +166,26 @@ bool daemon_open_control(struct daemon *d)
 		.config = daemon_config,
 		.arg = d,
 	};
-	const char *path = d->conf->control_socket;
-	int         err;
+}
+
+void daemon_listen_http(struct daemon *d, const struct conf *conf)
+{
+	const struct control_ops ops = daemon_ops(d);
+
+	if (!d->http && conf->http.listen_count) {
+		d->http = http_new(&d->loop, &ops);
+		if (!d->http)
+			log_error("no memory for HTTP; going on without metrics");
+	}
+	if (d->http)
+		http_listen(d->http, &conf->http);
+}
+
+bool daemon_open_control(struct daemon *d)
+{
+	const struct control_ops ops = daemon_ops(d);
+	const char              *path = d->conf->control_socket;
+	int                      err;
 
 	if (d->handed->control >= 0)
 		return daemon_adopt_control(d, &ops);

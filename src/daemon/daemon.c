@@ -313,6 +313,7 @@ int daemon_reload(struct daemon *d, char **report)
 		cache_flush_crossing(d->cache);
 	setup_unref(d->setup);
 	d->setup = setup;
+	daemon_listen_http(d, conf);
 	conf_unref(d->conf);
 	d->conf = conf;
 	log_set_level(conf->log_level);
@@ -406,13 +407,16 @@ static gid_t daemon_control_group(gid_t otherwise)
 }
 
 /* A socket that was handed over has the owner that its unit names. */
-static void daemon_own_control(const struct daemon *d, uid_t uid, gid_t gid)
+static void daemon_own_sockets(const struct daemon *d, uid_t uid, gid_t gid)
 {
 	const char *path = d->conf->control_socket;
 
-	if (!d->control || !d->control_is_ours || geteuid() != 0)
+	if (geteuid() != 0)
 		return;
-	if (lchown(path, uid, daemon_control_group(gid)) < 0)
+	gid = daemon_control_group(gid);
+	if (d->http)
+		http_own_files(d->http, uid, gid);
+	if (d->control && d->control_is_ours && lchown(path, uid, gid) < 0)
 		log_warning("control socket %s: its group cannot be changed: %s", path, strerror(errno));
 }
 
@@ -422,7 +426,7 @@ static bool daemon_drop_root(const struct daemon *d)
 	struct passwd     *pw;
 
 	if (!conf->user) {
-		daemon_own_control(d, (uid_t)-1, (gid_t)-1);
+		daemon_own_sockets(d, (uid_t)-1, (gid_t)-1);
 		return true;
 	}
 	if (geteuid() != 0) {
@@ -438,7 +442,7 @@ static bool daemon_drop_root(const struct daemon *d)
 		log_error("there is no user %s (`user` in the configuration)", conf->user);
 		return false;
 	}
-	daemon_own_control(d, pw->pw_uid, pw->pw_gid);
+	daemon_own_sockets(d, pw->pw_uid, pw->pw_gid);
 	if (initgroups(conf->user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0) {
 		log_error("cannot become user %s: %s", conf->user, strerror(errno));
 		return false;
@@ -532,7 +536,10 @@ static bool daemon_start(struct daemon *d)
 		log_error("not enough memory to start");
 		return false;
 	}
-	if (!daemon_listen_all(d, d->conf) || !daemon_open_control(d) || !daemon_drop_root(d))
+	if (!daemon_listen_all(d, d->conf) || !daemon_open_control(d))
+		return false;
+	daemon_listen_http(d, d->conf);
+	if (!daemon_drop_root(d))
 		return false;
 	daemon_warn_of_access(d->conf);
 	if (!d->conf->policy.routes[0].upstream_count)
@@ -570,6 +577,7 @@ static void daemon_stop(struct daemon *d)
 		worker_free(d->workers[i]);
 	if (d->control)
 		control_close(d->control);
+	http_close(d->http);
 	/* A second order to stop must not kill what is nearly over: closing the handles brings back the default. */
 	sigemptyset(&late);
 	sigaddset(&late, SIGTERM);

@@ -6,6 +6,7 @@
 #include "cache/cache.h"
 #include "conf/conf.h"
 #include "control/control.h"
+#include "control/http.h"
 #include "daemon/activation.h"
 #include "daemon/netwatch.h"
 #include "daemon/service.h"
@@ -40,6 +41,7 @@ struct daemon {
 	struct listening       *listening;
 	size_t                  listening_count;
 	struct control         *control;	/* NULL: none */
+	struct http            *http;		/* NULL: none was ever configured */
 	struct service          service;
 	uv_loop_t               loop;
 	uv_signal_t             on_hup, on_term, on_int;
@@ -63,5 +65,7 @@ static inline uint64_t daemon_now_us(void)
 int  daemon_reload(struct daemon *d, char **report);
 /* answers.c: opens the control socket.  False: larderd must not start, and it is said why. */
 bool daemon_open_control(struct daemon *d);
+/* The same for HTTP, where conf, which becomes d->conf, says.  Without it larderd goes on. */
+void daemon_listen_http(struct daemon *d, const struct conf *conf);
 
 #endif

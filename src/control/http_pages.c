@@ -1,0 +1,102 @@
+/* http_pages.c - what is served where. */
+#include "control/http_pages.h"
+
+#include "control/http_checkup.h"
+#include "control/http_metrics.h"
+#include "control/http_rules.h"
+#include "control/http_sight.h"
+
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a page is made of. */
+struct page_input {
+	const struct http_request *request;
+	const struct checkup      *checkup;
+	struct http_sight         *now;
+};
+
+static void pages_metrics(const struct page_input *in, struct http_reply *out)
+{
+	enum metrics_format format = metrics_negotiate(in->request->accept);
+
+	out->type = metrics_content_types[format];
+	out->body = metrics_write(in->now, format, &out->len);
+}
+
+/* Takes document. */
+static void pages_json(json_t *document, enum checkup_state state, struct http_reply *out)
+{
+	out->status = state == CHECKUP_FAILING ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
+	out->type = "application/json";
+	out->body = document ? json_dumps(document, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
+	out->len = out->body ? strlen(out->body) : 0;
+	if (out->body)
+		out->body[out->len++] = '\n';	/* in place of the NUL */
+	json_decref(document);
+}
+
+static void pages_health(const struct page_input *in, struct http_reply *out)
+{
+	enum checkup_state state;
+	json_t           *document = checkup_report(in->checkup, in->now, &state);
+
+	pages_json(document, state, out);
+}
+
+static void pages_network(const struct page_input *in, struct http_reply *out)
+{
+	enum checkup_state state;
+	json_t           *document = checkup_report_network(in->checkup, in->now, &state);
+
+	pages_json(document, state, out);
+}
+
+static const struct page {
+	const char *path;
+	void (*make)(const struct page_input *in, struct http_reply *out);	/* out comes with 200 */
+} pages[] = {
+	{ "/metrics", pages_metrics },
+	{ "/health", pages_health },
+	{ "/health/network", pages_network },
+};
+
+static const struct page *pages_find(const char *path)
+{
+	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+		if (!strcmp(pages[i].path, path))
+			return &pages[i];
+	return NULL;
+}
+
+void http_pages_refuse(unsigned status, struct http_reply *out)
+{
+	int len;
+
+	*out = (struct http_reply){ .status = status, .type = "text/plain; charset=utf-8" };
+	len = asprintf(&out->body, "%u %s\n", status, MHD_get_reason_phrase_for(status));
+	out->len = len < 0 ? 0 : (size_t)len;
+	if (len < 0)
+		out->body = NULL;
+}
+
+void http_pages_make(const struct http_request *r, const struct control_ops *ops, const struct checkup *checkup,
+                     struct http_reply *out)
+{
+	const struct page *page = pages_find(r->path);
+	struct http_sight  now;
+
+	if (!page) {
+		http_pages_refuse(MHD_HTTP_NOT_FOUND, out);
+		return;
+	}
+	*out = (struct http_reply){ .status = MHD_HTTP_OK };
+	if (http_sight_take(&now, ops) == 0) {
+		const struct page_input in = { .request = r, .checkup = checkup, .now = &now };
+
+		page->make(&in, out);
+		http_sight_done(&now);
+	}
+}

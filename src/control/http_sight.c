@@ -1,0 +1,94 @@
+/* http_sight.c - all numbers at one moment, and what happened between two. */
+#include "control/http_sight.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int http_sight_take(struct http_sight *s, const struct control_ops *ops)
+{
+	memset(s, 0, sizeof *s);
+	s->upstreams = calloc(CONTROL_UPSTREAMS_MAX, sizeof *s->upstreams);
+	if (!s->upstreams)
+		return -ENOMEM;
+	ops->status(ops->arg, &s->status);
+	ops->stats(ops->arg, &s->stats);
+	s->upstream_count = ops->upstreams(ops->arg, s->upstreams, CONTROL_UPSTREAMS_MAX);
+	return 0;
+}
+
+int http_sight_keep(struct http_sight *s)
+{
+	struct control_upstream *fewer = realloc(s->upstreams, (s->upstream_count + 1) * sizeof *fewer);
+	size_t                   i = 0;
+
+	if (fewer)
+		s->upstreams = fewer;
+	s->status = (struct control_status){ .cache_evicted = s->status.cache_evicted };
+	for (; i < s->upstream_count; i++) {
+		s->upstreams[i].name = NULL;
+		s->upstreams[i].url = strdup(s->upstreams[i].url);
+		if (!s->upstreams[i].url)
+			break;
+	}
+	s->kept = true;
+	if (i == s->upstream_count)
+		return 0;
+	s->upstream_count = i;		/* those are what must be freed */
+	http_sight_done(s);
+	return -ENOMEM;
+}
+
+void http_sight_done(struct http_sight *s)
+{
+	for (size_t i = 0; s->kept && i < s->upstream_count; i++)
+		free((char *)s->upstreams[i].url);
+	free(s->upstreams);
+	memset(s, 0, sizeof *s);
+}
+
+static void sight_subtract(uint64_t *now, const uint64_t *then, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (now[i] >= then[i])
+			now[i] -= then[i];
+}
+
+static void sight_subtract_histogram(struct histogram_view *now, const struct histogram_view *then)
+{
+	sight_subtract(now->count, then->count, HISTOGRAM_BUCKETS);
+	sight_subtract(&now->total, &then->total, 1);
+	sight_subtract(&now->sum_us, &then->sum_us, 1);
+}
+
+static void sight_subtract_upstream(struct stats_upstream_view *now, const struct stats_upstream_view *then)
+{
+	sight_subtract(now->counter, then->counter, UPSTREAM_COUNTERS);
+	sight_subtract_histogram(&now->exchange, &then->exchange);
+	sight_subtract_histogram(&now->connect, &then->connect);
+}
+
+static const struct control_upstream *sight_find(const struct http_sight *s, const char *url)
+{
+	for (size_t i = 0; i < s->upstream_count; i++)
+		if (!strcmp(s->upstreams[i].url, url))
+			return &s->upstreams[i];
+	return NULL;
+}
+
+void http_sight_since(struct http_sight *s, const struct http_sight *then)
+{
+	sight_subtract(s->stats.counter, then->stats.counter, STATS_COUNTERS);
+	sight_subtract(s->stats.outcome, then->stats.outcome, OUTCOMES);
+	sight_subtract(&s->stats.queries, &then->stats.queries, 1);
+	sight_subtract(&s->status.cache_evicted, &then->status.cache_evicted, 1);
+	for (unsigned o = 0; o < OUTCOMES; o++)
+		sight_subtract_histogram(&s->stats.answer[o], &then->stats.answer[o]);
+	for (size_t i = 0; i < s->upstream_count; i++) {
+		struct control_upstream       *now = &s->upstreams[i];
+		const struct control_upstream *old = sight_find(then, now->url);
+
+		if (old)
+			sight_subtract_upstream(&now->stats, &old->stats);
+	}
+}
