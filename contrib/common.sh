@@ -17,9 +17,9 @@ packages_build="gcc libc6-dev make autoconf automake pkg-config
 packages_try="bind9-dnsutils nsd"
 packages_check="libcmocka-dev python3 python3-pytest python3-dnspython
 	bind9-dnsutils knot-dnsutils ldnsutils nsd unbound
-	iproute2 util-linux"
+	iproute2 util-linux prometheus python3-prometheus-client"
 # Servers among them: never started and never enabled by us.
-packages_daemons="nsd unbound"
+packages_daemons="nsd unbound prometheus"
 
 # Debian keeps servers in sbin, which is not on everybody's path.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin

@@ -47,12 +47,14 @@ void checkup_done(struct checkup *c)
 
 /* ---- upstreams ---- */
 
-/* Tries that nothing came back from. */
+/* Tries that brought nothing from whom was asked: an impostor's connection is worth as little as none. */
 static uint64_t checkup_silences(const struct control_upstream *up)
 {
 	const uint64_t *c = up->stats.counter;
-	uint64_t        lost = c[UPSTREAM_TIMEOUT] + c[UPSTREAM_UNREACHABLE] + c[UPSTREAM_CLOSED];
+	uint64_t        lost = 0;
 
+	for (unsigned i = UPSTREAM_TIMEOUT; i < UPSTREAM_RCODE; i++)
+		lost += c[i];
 	return lost > c[UPSTREAM_LATE] ? lost - c[UPSTREAM_LATE] : 0;
 }
 
@@ -183,13 +185,15 @@ static json_t *checkup_upstream(const struct control_upstream *up)
 {
 	bool asked = up->stats.counter[UPSTREAM_SENT] > 0;
 
-	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
 	                 "status", asked ? checkup_names[checkup_of_upstream(up)] : "idle",
 	                 "counters", reply_counters(stats_upstream_rows, up->stats.counter, UPSTREAM_COUNTERS),
 	                 "exchange", reply_latency(&up->stats.exchange),
-	                 "connect", reply_latency(&up->stats.connect));
+	                 "connect", reply_latency(&up->stats.connect),
+	                 "handshake", reply_latency(&up->stats.handshake),
+	                 "resumption", reply_latency(&up->stats.resumption));
 }
 
 json_t *checkup_report_network(const struct checkup *c, struct http_sight *now, enum checkup_state *state)

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DOOR_BACKLOG 32
+#define DOOR_BACKLOG 128
 #define DOOR_BATCH   16		/* clients let in at a time, so that others get their turn */
 #define DOOR_REST_MS 1000
 

@@ -2,8 +2,9 @@
  *
  * Whatever has a row in a table of stats.h is a metric by itself: outcomes
  * become values of the label "outcome", counters become larder_<name>_total,
- * and those of an upstream larder_upstream_<name>_total with its name.  The
- * other numbers have their rows here.
+ * and those of an upstream larder_upstream_<name>_total with its name, except
+ * that its failures are one family by reason.  The other numbers have their
+ * rows here.
  *
  * The two formats differ little: OpenMetrics names the family of a counter
  * without its _total, tells units, and ends with "# EOF".  Numbers and labels
@@ -77,8 +78,12 @@ static const struct metrics_time {
 } metrics_upstream_time_rows[] = {
 	{ "upstream_exchange_duration_seconds", "from sending a question to the usable answer",
 	  offsetof(struct stats_upstream_view, exchange) },
-	{ "upstream_connect_duration_seconds", "opening a connection",
+	{ "upstream_connect_duration_seconds", "opening a connection, without TLS",
 	  offsetof(struct stats_upstream_view, connect) },
+	{ "upstream_handshake_duration_seconds", "TLS handshakes in full",
+	  offsetof(struct stats_upstream_view, handshake) },
+	{ "upstream_resumption_duration_seconds", "TLS handshakes that resumed a session",
+	  offsetof(struct stats_upstream_view, resumption) },
 };
 
 #define METRICS_UPSTREAM_TIMES (sizeof metrics_upstream_time_rows / sizeof *metrics_upstream_time_rows)
@@ -230,20 +235,37 @@ static void metrics_values(const struct metrics_writer *w, const struct http_sig
 	}
 }
 
-static void metrics_upstream_counters(const struct metrics_writer *w, const struct http_sight *s)
+/* The failures stand together in enum upstream_counter. */
+static bool metrics_is_failure(unsigned c)
 {
-	for (unsigned c = 0; c < UPSTREAM_COUNTERS; c++) {
-		const struct stats_row *row = &stats_upstream_rows[c];
-		char                    name[METRICS_NAME_MAX];
+	return c >= UPSTREAM_TIMEOUT && c <= UPSTREAM_MALFORMED;
+}
 
-		snprintf(name, sizeof name, "upstream_%s", row->name);
-		metrics_family(w, name, METRICS_COUNTER, row->help);
-		for (size_t i = 0; i < s->upstream_count; i++) {
+static void metrics_upstream_failures(const struct metrics_writer *w, const struct http_sight *s)
+{
+	metrics_family(w, "upstream_failures", METRICS_COUNTER, "tries without a usable answer, by reason");
+	for (size_t i = 0; i < s->upstream_count; i++)
+		for (unsigned c = UPSTREAM_TIMEOUT; metrics_is_failure(c); c++) {
 			const struct metrics_label upstream = { "upstream", s->upstreams[i].name };
 
-			metrics_sample(w, name, "_total", &upstream);
-			fprintf(w->out, "} %" PRIu64 "\n", s->upstreams[i].stats.counter[c]);
+			metrics_sample(w, "upstream_failures", "_total", &upstream);
+			fprintf(w->out, ",reason=\"%s\"} %" PRIu64 "\n", stats_upstream_rows[c].name,
+			        s->upstreams[i].stats.counter[c]);
 		}
+}
+
+static void metrics_upstream_counter(const struct metrics_writer *w, const struct http_sight *s, unsigned c)
+{
+	const struct stats_row *row = &stats_upstream_rows[c];
+	char                    name[METRICS_NAME_MAX];
+
+	snprintf(name, sizeof name, "upstream_%s", row->name);
+	metrics_family(w, name, METRICS_COUNTER, row->help);
+	for (size_t i = 0; i < s->upstream_count; i++) {
+		const struct metrics_label upstream = { "upstream", s->upstreams[i].name };
+
+		metrics_sample(w, name, "_total", &upstream);
+		fprintf(w->out, "} %" PRIu64 "\n", s->upstreams[i].stats.counter[c]);
 	}
 }
 
@@ -274,7 +296,10 @@ char *metrics_write(const struct http_sight *s, enum metrics_format format, size
 	metrics_queries(&w, &s->stats);
 	metrics_counters(&w, &s->stats);
 	metrics_values(&w, s);
-	metrics_upstream_counters(&w, s);
+	metrics_upstream_failures(&w, s);
+	for (unsigned c = 0; c < UPSTREAM_COUNTERS; c++)
+		if (!metrics_is_failure(c))
+			metrics_upstream_counter(&w, s, c);
 	metrics_upstream_times(&w, s);
 	if (w.open)
 		fputs("# EOF\n", w.out);

@@ -66,6 +66,8 @@ static void sight_subtract_upstream(struct stats_upstream_view *now, const struc
 	sight_subtract(now->counter, then->counter, UPSTREAM_COUNTERS);
 	sight_subtract_histogram(&now->exchange, &then->exchange);
 	sight_subtract_histogram(&now->connect, &then->connect);
+	sight_subtract_histogram(&now->handshake, &then->handshake);
+	sight_subtract_histogram(&now->resumption, &then->resumption);
 }
 
 static const struct control_upstream *sight_find(const struct http_sight *s, const char *url)

@@ -26,6 +26,7 @@ EXTRA_DIST += \
 	tests/system/test_flags.py \
 	tests/system/test_forward.py \
 	tests/system/test_harness.py \
+	tests/system/test_http.py \
 	tests/system/test_match.py \
 	tests/system/test_message.py \
 	tests/system/test_names.py \
