@@ -19,11 +19,8 @@ int http_sight_take(struct http_sight *s, const struct control_ops *ops)
 
 int http_sight_keep(struct http_sight *s)
 {
-	struct control_upstream *fewer = realloc(s->upstreams, (s->upstream_count + 1) * sizeof *fewer);
-	size_t                   i = 0;
+	size_t i = 0;
 
-	if (fewer)
-		s->upstreams = fewer;
 	s->status = (struct control_status){ .cache_evicted = s->status.cache_evicted };
 	for (; i < s->upstream_count; i++) {
 		s->upstreams[i].name = NULL;

@@ -232,6 +232,17 @@ tests_unit_test_control_SOURCES = tests/unit/test_control.c $(unit_control)
 tests_unit_test_control_LDFLAGS = $(AM_LDFLAGS) $(unit_wraps)
 tests_unit_test_control_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_http_checkup
+tests_unit_test_http_checkup_SOURCES = tests/unit/test_http_checkup.c \
+	tests/unit/fake_control.c tests/unit/fake_control.h tests/unit/unit.h
+tests_unit_test_http_checkup_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_http_metrics
+tests_unit_test_http_metrics_SOURCES = tests/unit/test_http_metrics.c $(unit_alloc) \
+	tests/unit/fake_control.c tests/unit/fake_control.h tests/unit/unit.h
+tests_unit_test_http_metrics_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_http_metrics_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_interface
 tests_unit_test_interface_SOURCES = tests/unit/test_interface.c \
 	tests/unit/fake_control.c tests/unit/fake_control.h

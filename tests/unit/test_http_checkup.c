@@ -1,0 +1,167 @@
+/* test_http_checkup.c - what counts as ill, on how much evidence, and for how long. */
+#include "unit.h"
+
+#include "control/http_checkup.h"
+#include "fake_control.h"
+
+struct fixture {
+	struct fake_control fake;
+	struct control_ops  ops;
+	struct checkup      checkup;
+};
+
+/* A daemon that has been seen well, with one upstream that answers. */
+static void begin(struct fixture *f)
+{
+	memset(f, 0, sizeof *f);
+	fake_control_init(&f->fake, &f->ops);
+	f->fake.status.trouble = NULL;
+	memset(&f->fake.stats, 0, sizeof f->fake.stats);
+	memset(f->fake.upstreams, 0, sizeof f->fake.upstreams);
+	f->fake.upstreams[0].name = f->fake.upstreams[0].url = "udp://192.0.2.1:53";
+	f->fake.upstreams[1].name = f->fake.upstreams[1].url = "udp://192.0.2.2:53";
+	f->fake.upstream_count = 2;
+	checkup_mark(&f->checkup, &f->ops);
+	checkup_mark(&f->checkup, &f->ops);
+}
+
+static uint64_t *counter(struct fixture *f, unsigned upstream, enum upstream_counter c)
+{
+	return &f->fake.upstreams[upstream].stats.counter[c];
+}
+
+/* The state of one check, or of the whole: NULL.  Gone is what was in the last half to whole minute. */
+static const char *look(struct fixture *f, const char *check)
+{
+	static char        out[32];
+	struct http_sight  now;
+	enum checkup_state state;
+	json_t            *report, *item;
+	size_t             i;
+
+	assert_int_equal(http_sight_take(&now, &f->ops), 0);
+	report = checkup_report(&f->checkup, &now, &state);
+	http_sight_done(&now);
+	assert_non_null(report);
+	snprintf(out, sizeof out, "%s", json_string_value(json_object_get(report, "status")));
+	json_array_foreach(json_object_get(report, "checks"), i, item)
+		if (check && !strcmp(json_string_value(json_object_get(item, "name")), check))
+			snprintf(out, sizeof out, "%s", json_string_value(json_object_get(item, "status")));
+	json_decref(report);
+	return out;
+}
+
+static void test_upstreams(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	assert_string_equal(look(&f, NULL), "healthy");
+	*counter(&f, 0, UPSTREAM_SENT) = 2;
+	*counter(&f, 0, UPSTREAM_TIMEOUT) = 2;
+	assert_string_equal(look(&f, "upstreams"), "healthy");		/* one bad name */
+	*counter(&f, 0, UPSTREAM_SENT) = 3;
+	*counter(&f, 0, UPSTREAM_TIMEOUT) = 3;
+	assert_string_equal(look(&f, "upstreams"), "degraded");		/* probes only */
+	f.fake.stats.counter[STATS_FLIGHTS] = 1;
+	assert_string_equal(look(&f, "upstreams"), "failing");		/* the other was not asked */
+	*counter(&f, 0, UPSTREAM_LATE) = 1;				/* two silences, and a sign of life */
+	assert_string_equal(look(&f, "upstreams"), "healthy");
+	*counter(&f, 0, UPSTREAM_LATE) = 0;
+	*counter(&f, 1, UPSTREAM_SENT) = *counter(&f, 1, UPSTREAM_ANSWERED) = 1;
+	assert_string_equal(look(&f, NULL), "degraded");
+	*counter(&f, 0, UPSTREAM_RCODE) = 20;				/* bad replies are replies */
+	assert_string_equal(look(&f, NULL), "healthy");
+	*counter(&f, 1, UPSTREAM_SENT) = *counter(&f, 1, UPSTREAM_CERTIFICATE) = 3;	/* it is somebody else */
+	*counter(&f, 1, UPSTREAM_ANSWERED) = 0;
+	assert_string_equal(look(&f, NULL), "degraded");
+	f.fake.status.trouble = "no upstream";
+	assert_string_equal(look(&f, NULL), "failing");
+	checkup_done(&f.checkup);
+}
+
+static void test_latency(void **state)
+{
+	struct fixture        f;
+	struct histogram_view *v;
+
+	(void)state;
+	begin(&f);
+	v = &f.fake.stats.answer[OUTCOME_MISS];
+	v->count[histogram_bucket(3000000)] = v->total = 19;
+	assert_string_equal(look(&f, "latency"), "healthy");		/* too few to tell */
+	v->count[histogram_bucket(3000000)] = v->total = 20;
+	assert_string_equal(look(&f, "latency"), "degraded");
+	v = &f.fake.stats.answer[OUTCOME_HIT];
+	v->count[histogram_bucket(100)] = v->total = 379;		/* 19 of 20 are quick: just not */
+	assert_string_equal(look(&f, "latency"), "degraded");
+	v->count[histogram_bucket(100)] = v->total = 381;
+	assert_string_equal(look(&f, "latency"), "healthy");
+	checkup_done(&f.checkup);
+}
+
+static void test_cache(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	f.fake.stats.counter[STATS_CACHE_STORED] = 999;
+	f.fake.status.cache_evicted += 999;
+	assert_string_equal(look(&f, "cache"), "healthy");
+	f.fake.stats.counter[STATS_CACHE_STORED] = 1000;
+	assert_string_equal(look(&f, "cache"), "degraded");
+	f.fake.stats.counter[STATS_CACHE_STORED] = 2000;
+	assert_string_equal(look(&f, NULL), "healthy");
+	checkup_done(&f.checkup);
+}
+
+static void test_kernel_drops_and_time(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	f.fake.stats.counter[STATS_KERNEL_DROPS] = 1;
+	assert_string_equal(look(&f, NULL), "degraded");
+	checkup_mark(&f.checkup, &f.ops);
+	assert_string_equal(look(&f, "kernel"), "degraded");
+	checkup_mark(&f.checkup, &f.ops);
+	assert_string_equal(look(&f, "kernel"), "healthy");
+	checkup_done(&f.checkup);
+}
+
+/* A reload may take an upstream away and bring it back: it counts from its new beginning. */
+static void test_upstream_that_began_anew(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	*counter(&f, 0, UPSTREAM_SENT) = *counter(&f, 0, UPSTREAM_ANSWERED) = 100;
+	checkup_mark(&f.checkup, &f.ops);
+	checkup_mark(&f.checkup, &f.ops);
+	f.fake.upstreams[0] = f.fake.upstreams[1];
+	f.fake.upstream_count = 1;
+	assert_string_equal(look(&f, "upstreams"), "healthy");
+	f.fake.upstreams[1].name = f.fake.upstreams[1].url = "udp://192.0.2.1:53";
+	f.fake.upstream_count = 2;
+	*counter(&f, 1, UPSTREAM_SENT) = *counter(&f, 1, UPSTREAM_TIMEOUT) = 3;
+	f.fake.stats.counter[STATS_FLIGHTS] = 3;
+	assert_string_equal(look(&f, "upstreams"), "failing");
+	checkup_done(&f.checkup);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_upstreams),
+		cmocka_unit_test(test_latency),
+		cmocka_unit_test(test_cache),
+		cmocka_unit_test(test_kernel_drops_and_time),
+		cmocka_unit_test(test_upstream_that_began_anew),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
