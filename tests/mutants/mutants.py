@@ -34,6 +34,8 @@ TOP = HERE.parent.parent
 TEST_S = 150                # a test that takes longer hangs, which is failing
 BUILD_S = 900
 PYTEST_FAILED = 1           # its exit code for tests that failed
+# Debian's, which has pytest and dnspython; another one may come first in PATH.
+PYTHON = "/usr/bin/python3"
 LEFT_OUT = shutil.ignore_patterns(
     ".git", "autom4te.cache", "*.o", "*.a", ".deps", ".dirstamp", "Makefile",
     "config.status", "config.h", "stamp-h1", "__pycache__", "*.log", "*.trs")
@@ -101,7 +103,7 @@ class Tree:
         elif kind == "unit":
             argv = [f"tests/unit/{words[0]}"]
         else:
-            argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p",
+            argv = [PYTHON, "-m", "pytest", "-q", "-x", "-p",
                     "no:cacheprovider", f"tests/system/{words[0]}.py",
                     "-k", words[1]]
             if self.tsan:
@@ -171,7 +173,7 @@ class Work:
             self.results.append((row, word))
             print(f"{row['section']:3d}  {row['name']:34s} "
                   f"{time.monotonic() - start:6.1f} s  {word:9s} "
-                  f"{row['test'] if word != 'caught' else ''}", flush=True)
+                  f"{row['test']}", flush=True)
             if more:
                 print("       " + more.strip().replace("\n", "\n       "))
 
@@ -194,6 +196,8 @@ def main():
         for row in rows:
             print(f"{row['section']:3d}  {row['name']:34s} {row['test']}")
         return 0
+    if any(row["test"].startswith("system") for row in rows):
+        subprocess.run([PYTHON, "-c", "import dns, pytest"], check=True)
     rows.sort(key=lambda r: r["section"])
     with tempfile.TemporaryDirectory(prefix="larder-mutants-") as scratch:
         work = Work(rows, Path(scratch))
