@@ -45,6 +45,7 @@ tests_bench_sentinel_SOURCES = tests/bench/sentinel.c $(bench_net)
 EXTRA_DIST += \
 	tests/bench/README.md \
 	tests/bench/bench.py \
+	tests/bench/flood.py \
 	tests/bench/incident.py \
 	tests/bench/incident_cases.py \
 	tests/bench/incident_check.py \
@@ -63,4 +64,10 @@ bench: all $(bench_programs)
 bench-incident: all tests/bench/echo $(incident_programs)
 	$(AM_V_at)PYTHONDONTWRITEBYTECODE=1 python3 $(srcdir)/tests/bench/incident.py \
 		--programs tests/bench --larderd ./larderd --larderctl ./larderctl $(BENCH_ARGS)
-.PHONY: bench bench-incident
+
+# make flood FLOOD_ARGS="--names 1000000"
+FLOOD_ARGS =
+flood: all $(bench_programs)
+	$(AM_V_at)PYTHONDONTWRITEBYTECODE=1 python3 $(srcdir)/tests/bench/flood.py \
+		--programs tests/bench --larderd ./larderd $(FLOOD_ARGS)
+.PHONY: bench bench-incident flood
