@@ -56,3 +56,10 @@ tests_fuzz_replay_query_LDADD = $(fuzz_libs)
 endif
 
 EXTRA_DIST += tests/fuzz/README.md tests/fuzz/make_corpus.py tests/fuzz/corpus
+dist_check_SCRIPTS += tests/fuzz/coverage.py
+
+# make fuzz-coverage COVERAGE_ARGS="--seconds 5 --missing"
+COVERAGE_ARGS =
+.PHONY: fuzz-coverage
+fuzz-coverage:
+	$(AM_V_at)PYTHONDONTWRITEBYTECODE=1 $(srcdir)/tests/fuzz/coverage.py $(COVERAGE_ARGS)

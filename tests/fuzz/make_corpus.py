@@ -75,6 +75,11 @@ def queries():
     yield "two-opts", b"\0" + message(RD, q, additional=[opt(), opt()])
     yield "opt-owner", b"\0" + message(RD, q, additional=[rr("a", OPT, 0, b"", 1232)])
     yield "option-cut", b"\0" + message(RD, q, additional=[opt(b"\0\x0a\0\x09" + b"1" * 8)])
+    yield "keepalive-time", b"\1" + message(RD, q, additional=[opt(option(11, b"\0\x64"))])
+    yield "chaos-badvers", b"\0" + message(RD, question("x", TXT, 4))
+    yield "nxname", b"\2" + message(RD, question("x", 128), additional=[opt()])
+    yield "mailb", b"\0" + message(RD, question("x", 253))
+    yield "type-zero", b"\0" + message(RD, question("x", 0))
     yield "tsig", b"\0" + message(RD, q, additional=[opt(), rr("key", 250, 0, b"k" * 20, 255)])
     yield "extra", b"\0" + message(RD, q, additional=[a(pointer(12)), opt()])
     yield "two-questions", b"\0" + message(RD, q + q, counts=(2, 0, 0, 0))
@@ -140,6 +145,8 @@ def answers():
                             reply("b.elsewhere", answer=[alias("b.elsewhere", "c.elsewhere"), a("c.elsewhere")]))
     yield "alias-out-nothing", case(ROUTES | DNSSEC, reply(www, answer=[alias(www, "b.elsewhere"), rrsig(www, CNAME)]),
                                     reply("b.elsewhere", rcode=3, authority=[soa("elsewhere"), rrsig("elsewhere", SOA)]))
+    yield "alias-back", case(ROUTES, reply(www, answer=[alias(www, "b.elsewhere")]),
+                             reply("b.elsewhere", answer=[alias("b.elsewhere", www), a(www)]))
     yield "truncated", case(0, reply(www, flags=QR | TC | RD | RA, answer=[a(www)]))
     yield "formerr", case(0, message(QR | 1, b"", ident=0xABCD))
     yield "formerr-opt", case(0, message(QR | 1, b"", additional=[opt(option(15, b"\0\x16no"))], ident=0xABCD))
@@ -159,6 +166,32 @@ def answers():
     yield "alias-out-long", case(ROUTES, reply("0.example", answer=[alias(f"{i}.example", f"{i + 1}.example") for i in range(9)]
                                                + [alias("9.example", "0.else")]),
                                  reply("0.else", answer=[alias(f"{i}.else", f"{i + 1}.else") for i in range(9)] + [a("9.else")]))
+    old = rr("old.example", DNAME, 60, name("old.example"))
+    yield "dname-serves-twice", case(DNSSEC, reply("a.b.old.example", answer=[
+        alias("b.old.example", "x.old.example", kind=DNAME), alias("old.example", "b.old.example", kind=DNAME),
+        rrsig("old.example", DNAME), alias("a.b.old.example", "a.x.old.example"), alias("a.x.old.example", "a.x.b.old.example"),
+        alias("a.x.b.old.example", "a.x.x.old.example"), a("a.x.x.old.example")]))
+    yield "dname-doubled", case(0, reply("x.old.example", answer=[alias("old.example", "new.example", kind=DNAME),
+                                                                  alias("old.example", "other.example", kind=DNAME),
+                                                                  alias("x.old.example", "x.new.example"), a("x.new.example")]))
+    yield "dname-itself", case(0, reply("x.old.example", answer=[old, alias("x.old.example", "x.old.example")]))
+    yield "extras", case(ROUTES, reply("example", MX, answer=[rr("example", MX, 60, b"\0\1" + name("mail.example")),
+                                                              rr("example", MX, 60, b"\0\2" + name("m.elsewhere"))],
+                                       additional=[a("mail.example"), a("mail.example", 1, 7), a("mail.example", 2, 9),
+                                                   a("m.elsewhere"), rr("mail.example", TXT, 60, b"\1x")]))
+    yield "sig-nxt", case(0, reply("example", 255, answer=[
+        rr("example", 24, 60, b"\0\1\5\2" + b"\0" * 14 + name("s.example") + b"sig"),
+        rr("example", 24, 60, b"\0\1\5\2" + b"\0" * 14 + b"\1s" + pointer(12) + b"sig"),
+        rr("example", 30, 60, name("n.example") + b"\x60"), rr("example", 30, 60, name("n.example") + b"\x60")]))
+    yield "no-ra", case(0, reply(www, flags=QR, rcode=3))
+    yield "denied-data", case(0, reply(www, rcode=3, answer=[a(www)]))
+    yield "two-aliases", case(0, reply(www, answer=[alias(www, "a.example"), alias(www, "b.example"), a("a.example")]))
+    # each target is written out in full, so the reply is larger than a message can be
+    far = [rr(pointer(12), SRV, 60, struct.pack(">3H", 0, 0, 0) + name(".".join(["x" * 63] * 3 + ["y" * 60])))]
+    far += [rr(pointer(12), SRV, 60, struct.pack(">3H", 0, 0, i) + pointer(12 + 7 + 18)) for i in range(1, 250)]
+    yield "too-large", case(0, reply("q", SRV, answer=far))
+    yield "yxdomain-long", case(DNSSEC, reply(".".join(["x" * 60] * 4), rcode=6, answer=[
+        alias(".".join(["x" * 60] * 3), ".".join(["y" * 60] * 4), kind=DNAME), rrsig(".".join(["x" * 60] * 3), DNAME)]))
     yield "doubles", case(0, reply(www, answer=[alias(www, "b.example"), alias(pointer(12), "b.example"),
                                                 a("b.example"), a("B.example")]))
 
@@ -186,6 +219,7 @@ def frames():
     yield "short", b"\4" + one + frame(b"x" * 11) + one
     yield "empty", b"\4" + frame(b"") + one
     yield "promise", b"\6" + one + b"\xff\xff" + b"y" * 100
+    yield "growing", b"\5" + one + struct.pack(">H", 6000) + b"z" * 6000 + one + b"\x20\0" + b"z" * 1000
     yield "half-length", b"\6" + one + b"\0"
 
 
@@ -202,7 +236,40 @@ def confs():
     yield "not-utf8", b"user: \xff\xfe\n"
     yield "order", b"cache: {ttl-min: 2h, ttl-max: 1h, stale: 1d, prefetch: yes}\nquery-timeout: 12s\nresolve-timeout: 10s\n"
     yield "same-twice", b"listen: [127.0.0.1, 127.0.0.1:53]\nforward: [192.0.2.1]\nupstreams: {a: 192.0.2.1, b: {url: 192.0.2.1}}\n"
+    yield "same-url", b"forward: [a, 192.0.2.1]\nupstreams: {a: {url: 192.0.2.1}, b: {url: 'udp://192.0.2.1:53'}, [c]: {}}\n"
+    yield "addresses", (b"listen: ['192.0.2.1:', '192.0.2.1:x', '[1]', '[::1]x', '" + b"1" * 90 + b"']\nallow: ['[::1]', '1.2.3', '" +
+                        b"1" * 90 + b"']\nforward: ['" + b"a." * 600 + b"', '[::1]', '" + b"1" * 90 + b":53']\n")
     yield "two-documents", b"threads: 1\n---\nthreads: 2\n"
+    yield "resolv", (b"# of DHCP\nsearch a.example\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 # two\nnameserver 127.0.0.53\n"
+                     b"nameserver 127.0.0.1\nnameserver ::1\nnameserver 192.0.2.1\nnameserver nonsense\nnameserver 192.0.2.2:5353\n")
+    yield "resolv-many", b"".join(b"nameserver 192.0.2.%d\n" % i for i in range(12))
+    yield "hints", (b"forward: [1.2.3@53, 192.0.2.1#53, 192.0.2.1#dns.example, tls://192.0.2.1, 224.0.0.1, ff02::1, 0.0.0.0, ups://1,\n"
+                    b"  dns.example:53, 192.0.2.1/x, '192.0.2.1:0', 'fe80::1%nowhere', 'udp://[::1', no-such]\n")
+    yield "tab", b"cache:\n\tsize: 1M\n"
+    yield "at-sign", b"user: @x\n"
+    yield "ipv6-bare", b"listen: [::1]\n"
+    yield "aliases", b"user: &a x\nlog-level: *a\n*a : 1\nthreads: !int 2\nlisten: &b !s [::1]\ncache: &c !t {size: 1M}\n"
+    yield "deep", b"user: " + b"[" * 20 + b"]" * 20 + b"\n"
+    yield "long-list", b"listen: [" + b", ".join(b"127.0.0.%d" % i for i in range(67)) + b"]\n"
+    yield "lists", b"listen:\n-\n- 127.0.0.1\n- [x]\n- {a: b}\nforward: []\nallow: 192.0.2.1\nroutes: {a.example: x}\n"
+    yield "upstreams", (b"upstreams:\n  a: {url: 192.0.2.1, pins: [x], trusted: yes}\n  a: {url: 192.0.2.2}\n  1x: {url: 192.0.2.3}\n"
+                        b"  b:\n  c: {}\n  d: [x]\n  e: {url: [x], uri: 1}\n")
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    yield "many-upstreams", f"upstreams: {{{','.join(a + b for a in letters[:20] for b in letters)}}}\n".encode()
+    yield "bad-routes", (b"routes: {.: [192.0.2.1], a..b: [192.0.2.1], x.example: [192.0.2.1, 192.0.2.1], X.Example: [192.0.2.2],\n"
+                         b"  'a\\.b.example': [nowhere], y.example: []}\n")
+    yield "keys", b"[a]: 1\n? {b: c}\n: {d: e}\ncache: {threads: 1, [x]: y}\nsize: 1M\ncache.size: 1M\n\"a\\0b\": 1\n"
+    yield "numbers", (b"query-timeout: 5\nresolve-timeout: 5x\nresend-after: 0s\nthreads: x\nmax-flights: 99999999999999999999\n"
+                      b"edns-size: 1\ncase-mixing: maybe\nlocal-names:\ncache: {max-ttl: 1500ms, min-ttl: 9999999999999999d,\n"
+                      b"  negative-ttl: 4h, stale: 1s, size: 1K}\n")
+    yield "texts", b"user: \"\\0\"\nidentity: {version: '', hostname: \"\\u007f\"}\nresolv-file: \xc3\xa4\ncontrol-socket: ''\n"
+    yield "here", (b"listen: [192.0.2.1, '[2001:db8::1]:53', 'fe80::1%1', '0.0.0.0:54']\nforward: [192.0.2.1, 127.0.0.1:54]\n"
+                   b"allow: [10.0.0.0/8, 10.0.0.0/8, ::1, ::/0, '10.0.0.0/33', '::1%1', 'fe80::/10x']\n")
+    yield "many-mistakes", b"a:\n" * 103
+    yield "long-line", b"user: '" + b"\xc3\xa4" * 90 + b"' x: y\n" + b" " * 120 + b"strange: 1\n"
+    yield "list-of-texts", b"- a\n- b\n"
+    yield "words", b"127.0.0.1:5300\ntcp://192.0.2.1\n2\n/run/socket\n"
+    yield "words-wrong", b"127.0.0.1:0\nhttp://192.0.2.1\nmany\n\x01\n"
 
 
 def controls():
@@ -229,6 +296,15 @@ def controls():
     yield "wrong", calls({"method": 1}, {}, b"[]", b"{", b"", {"method": "io.larder.Flush", "parameters": []})
     yield "wrong-parameters", calls(call("io.larder.Flush", {"name": 1}), call("io.larder.Flush", {"name": "a..b"}),
                                     call("io.larder.Flush", {"strange": True}))
+    yield "upgrade", calls(call("io.larder.Status", upgrade=True), call("io.larder.Status", more=True, oneway=None))
+    yield "needed", calls(call("org.varlink.service.GetInterfaceDescription"), call("org.varlink.service.GetInterfaceDescription", {}),
+                          call("org.varlink.service.GetInterfaceDescription", {"interface": None}),
+                          call("org.varlink.service.GetInterfaceDescription", {"interface": "no.such"}))
+    yield "flush-wrong", calls(call("io.larder.Flush", {"type": "A"}), call("io.larder.Flush", {"subtree": True}),
+                               call("io.larder.Flush", {"name": "a", "type": "A", "subtree": True}),
+                               call("io.larder.Flush", {"name": "a", "type": "TYPE0x"}),
+                               call("io.larder.Flush", {"name": "a", "type": "ANY"}))
+    yield "endless", b"\x3f" + b'{"method": "' + b"x" * 4200
     yield "no-end", b"\x10" + b'{"method": "io.larder.Status"' + b" " * 200
 
 
