@@ -144,15 +144,22 @@ static bool url_can_be_asked(const struct addr *a)
 	return !IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr);
 }
 
+/* An address alone: without brackets, without a port. */
+static bool url_is_bare_address(const char *text)
+{
+	struct addr a;
+
+	return *text != '[' && addr_parse(text, 0, &a) == 0 && !addr_port(&a);
+}
+
 /* A host name or an address, without its final dot, in lower case. */
 static int url_read_name(const char *text, char out[CONF_NAME_MAX + 1], char why[CONF_WHY_MAX])
 {
-	char        clip[CONF_CLIP_MAX];
-	size_t      len = strlen(text);
-	struct addr a;
+	char   clip[CONF_CLIP_MAX];
+	size_t len = strlen(text);
 
 	len -= len && text[len - 1] == '.';
-	if (len > CONF_NAME_MAX || (addr_parse(text, 0, &a) < 0 && (!url_is_host_name(text) || strchr(text, ':'))))
+	if (len > CONF_NAME_MAX || (!url_is_bare_address(text) && (!url_is_host_name(text) || strchr(text, ':'))))
 		return conf_why(why, "\"%s\" is not the name of a host", conf_clip(text, clip));
 	for (size_t i = 0; i < len; i++)
 		out[i] = (char)tolower((unsigned char)text[i]);

@@ -331,6 +331,8 @@ static const struct {
 	{ "forward: [tls://9.9.9.9]\n", "1:11", "does not say how to know the server: add its name" },
 	{ "forward: [tls://9.9.9.9#853]\n", "1:11", "a port is written :853" },
 	{ "forward: [tls://9.9.9.9#dns.quad9.net:853]\n", "1:11", "\"dns.quad9.net:853\" is not the name of a host" },
+	{ "forward: [tls://9.9.9.9#9.9.9.9:853]\n", "1:11", "\"9.9.9.9:853\" is not the name of a host" },
+	{ "forward: ['tls://9.9.9.9#[2620:fe::9]']\n", "1:11", "\"[2620:fe::9]\" is not the name of a host" },
 	{ "forward: ['tls://9.9.9.9#']\n", "1:11", "\"\" is not the name of a host" },
 	{ "forward: [tls://dns.quad9.net]\n", "1:11", "is a host name, which needs \"bootstrap\" servers: not built yet" },
 	{ "forward: [tls://9.9.9.9/x#a.b]\n", "1:11", "a path is for https:// only" },
