@@ -245,6 +245,16 @@ def confs():
     yield "resolv-many", b"".join(b"nameserver 192.0.2.%d\n" % i for i in range(12))
     yield "hints", (b"forward: [1.2.3@53, 192.0.2.1#53, 192.0.2.1#dns.example, tls://192.0.2.1, 224.0.0.1, ff02::1, 0.0.0.0, ups://1,\n"
                     b"  dns.example:53, 192.0.2.1/x, '192.0.2.1:0', 'fe80::1%nowhere', 'udp://[::1', no-such]\n")
+    pin = b"sha256/" + b"A" * 43 + b"="
+    yield "encrypted", (b"forward: ['tls://192.0.2.1#dns.example', 'https://192.0.2.2/q{?dns}#b.example.', 'https://[2001:db8::1]:8443',\n"
+                        b"  a, b]\nupstreams:\n  a: {url: 'tls://192.0.2.3', pins: [" + pin + b"]}\n"
+                        b"  b: {url: 'https://192.0.2.4#B.example', method: get, ca: /no/file, trusted: yes}\n")
+    yield "encrypted-wrong", (b"forward: ['tls://192.0.2.1', 'https://192.0.2.2/a?b', 'https://192.0.2.2/" + b"x" * 300 + b"', 'http://1.2.3.4',\n"
+                              b"  'tls://192.0.2.1#853', 'tls://192.0.2.1#a..b', 'tls://192.0.2.1#', 'h3://192.0.2.1', 'https://192.0.2.3#[::1]',\n"
+                              b"  'tls://192.0.2.1#192.0.2.1:853']\nupstreams:\n  a: {url: 192.0.2.3, pins: [" + pin + b"]}\n"
+                              b"  b: {url: 'tls://192.0.2.4', pins: [sha256/AAAA, md5/x, sha256/*, " + pin + b", " + pin + b"]}\n"
+                              b"  c: {url: 'tls://192.0.2.5#c.example', method: get, ca: ''}\n  d: {url: 192.0.2.6, method: put, ca: /x}\n"
+                              b"  e: {url: 'tls://192.0.2.7#e.example', pins: []}\n  f: {url: 'tls://192.0.2.7#f.example'}\n")
     yield "tab", b"cache:\n\tsize: 1M\n"
     yield "at-sign", b"user: @x\n"
     yield "ipv6-bare", b"listen: [::1]\n"
