@@ -197,6 +197,7 @@ static void fuzz_fit(const struct dns_answer *a, size_t room)
 	fuzz_holds(len == (fit == DNS_FIT_WHOLE ? a->body_len : fit == DNS_FIT_NOT ? 0 : a->required_len));
 	fuzz_holds(head.arcount == (fit == DNS_FIT_WHOLE ? a->arcount : 0));
 	fuzz_holds(head.ancount == (fit == DNS_FIT_NOT ? 0 : a->ancount));
+	dns_answer_set_ttls(a, 30, out, len);		/* as of stale data */
 	free(out);
 }
 
@@ -308,6 +309,7 @@ static void fuzz_join(uint8_t *msg, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const int lost[] = { -ECONNRESET, -ETIMEDOUT, -ECONNREFUSED, -EKEYREJECTED, -EPROTO, -EREMOTEIO, -ENETDOWN };
 	uint8_t  how = fuzz_take(&data, &size);
 	size_t   first = fuzz_take(&data, &size), second;
 	uint8_t *a, *b;
@@ -337,7 +339,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			s->on->mismatch(s);
 		if (!world->over) {
 			s->transport = NULL;
-			s->on->lost(s, -ECONNRESET);
+			s->on->lost(s, lost[second % (sizeof lost / sizeof *lost)]);
 		}
 		exchange_end(&world->exchange);
 	}

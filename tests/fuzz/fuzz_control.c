@@ -42,6 +42,14 @@ static size_t fuzz_upstreams(void *arg, struct control_upstream *out, size_t max
 	return 1;
 }
 
+/* There is one, and it is called "u". */
+static int fuzz_order(void *arg, const char *name, enum health_order order, bool anew)
+{
+	(void)arg;
+	assert(order <= HEALTH_DOWN && (!anew || order == HEALTH_AUTO));
+	return strcmp(name, "u") ? -ENOENT : 0;
+}
+
 static uint64_t fuzz_flush(void *arg, enum control_flush what, const uint8_t *name, size_t name_len,
 			   uint16_t qtype)
 {
@@ -115,6 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool                  good = true;
 	struct control_ops    ops = {
 		.status = fuzz_status, .stats = fuzz_stats, .upstreams = fuzz_upstreams,
+		.order = fuzz_order,
 		.flush = fuzz_flush, .reload = fuzz_reload, .config = fuzz_config, .arg = &good,
 	};
 	struct varlink_buffer b;

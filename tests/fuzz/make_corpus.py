@@ -154,6 +154,8 @@ def answers():
     yield "badvers", case(STREAM, reply(www, additional=[opt(ttl=0x01000000)]))
     yield "servfail", case(0, reply(www, rcode=2, additional=[opt(option(15, b"\0\x16"))]))
     yield "wrong-name", case(WRONG, good, good)
+    for i in range(1, 7):
+        yield f"lost-{i}", case(WRONG | STREAM, good, b"-" * i)
     yield "opt-in-answer", case(0, reply(www, answer=[opt(), a(www)]), good)
     yield "chaos-class", case(0, reply(www, answer=[rr(www, A, 60, b"12345", 3), a(www)]))
     yield "cut", case(0, good[:-14], good)
@@ -255,6 +257,9 @@ def confs():
                               b"  b: {url: 'tls://192.0.2.4', pins: [sha256/AAAA, md5/x, sha256/*, " + pin + b", " + pin + b"]}\n"
                               b"  c: {url: 'tls://192.0.2.5#c.example', method: get, ca: ''}\n  d: {url: 192.0.2.6, method: put, ca: /x}\n"
                               b"  e: {url: 'tls://192.0.2.7#e.example', pins: []}\n  f: {url: 'tls://192.0.2.7#f.example'}\n")
+    yield "policies", (b"forward: [192.0.2.1]\npolicy: ordered\nroutes: {a.example: [192.0.2.2], b.example: [192.0.2.3]}\n"
+                       b"route-policy: {A.example: spread, no.example: race, b.example: quick, '..': race}\n")
+    yield "without-allow", b"listen: [192.0.2.1]\nforward: [192.0.2.2]\n"
     yield "tab", b"cache:\n\tsize: 1M\n"
     yield "at-sign", b"user: @x\n"
     yield "ipv6-bare", b"listen: [::1]\n"
@@ -310,6 +315,8 @@ def controls():
     yield "needed", calls(call("org.varlink.service.GetInterfaceDescription"), call("org.varlink.service.GetInterfaceDescription", {}),
                           call("org.varlink.service.GetInterfaceDescription", {"interface": None}),
                           call("org.varlink.service.GetInterfaceDescription", {"interface": "no.such"}))
+    yield "upstreams", calls(call("io.larder.Upstreams"), *(call("io.larder.SetUpstream", {"name": name, "order": order})
+                                                            for name in ("u", "v") for order in ("up", "down", "auto", "reset", "x")))
     yield "flush-wrong", calls(call("io.larder.Flush", {"type": "A"}), call("io.larder.Flush", {"subtree": True}),
                                call("io.larder.Flush", {"name": "a", "type": "A", "subtree": True}),
                                call("io.larder.Flush", {"name": "a", "type": "TYPE0x"}),
