@@ -253,10 +253,13 @@ static struct tls_trust *build_system_trust(struct build *b, const struct conf_t
 
 static struct tls_trust *build_trust(struct build *b, const struct build_source *s)
 {
-	const char       *file = *s->url.name ? s->ca ? s->ca->texts[0].text : TLS_TRUST_SYSTEM : TLS_TRUST_NOBODY;
 	struct tls_trust *trust = NULL;
+	const char       *file;
 	int               err;
 
+	if (s->ca && !s->ca->count)	/* bad, which has been said */
+		return NULL;
+	file = *s->url.name ? s->ca ? s->ca->texts[0].text : TLS_TRUST_SYSTEM : TLS_TRUST_NOBODY;
 	if (file == TLS_TRUST_SYSTEM)
 		return build_system_trust(b, s->t);
 	err = tls_trust_load(file, &trust);

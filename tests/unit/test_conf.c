@@ -375,6 +375,8 @@ static const struct {
 	{ "upstreams: {a: {url: tls://1.1.1.1}}\n", "1:22", "does not say how to know the server" },
 	{ "upstreams: {a: {url: 1.1.1.1, pins: [" PIN "]}}\n", "1:31", "\"pins\" is for tls:// and https:// upstreams only" },
 	{ "upstreams: {a: {url: 1.1.1.1, ca: /x}}\n", "1:31", "\"ca\" is for tls:// and https:// upstreams only" },
+	{ "upstreams: {a: {url: tls://1.1.1.1#a.b, ca: ''}}\n", "1:45", "\"upstreams.*.ca\" must have between 1 and" },
+	{ "upstreams: {a: {url: tls://1.1.1.1#a.b, ca: [x]}}\n", "1:45", "takes a single value, not a list" },
 	{ "upstreams: {a: {url: tls://1.1.1.1#a.b, ca: /nonexistent}}\n", "1:45", "\"/nonexistent\": No such file" },
 	{ "upstreams: {a: {url: tls://1.1.1.1#a.b, ca: /dev/null}}\n", "1:45", "\"/dev/null\": no certificate in it" },
 	{ "upstreams: {a: {url: tls://1.1.1.1, ca: /x, pins: [" PIN "]}}\n", "1:37", "\"ca\" needs a name to look for" },
