@@ -259,6 +259,10 @@ def confs():
                               b"  e: {url: 'tls://192.0.2.7#e.example', pins: []}\n  f: {url: 'tls://192.0.2.7#f.example'}\n")
     yield "policies", (b"forward: [192.0.2.1]\npolicy: ordered\nroutes: {a.example: [192.0.2.2], b.example: [192.0.2.3]}\n"
                        b"route-policy: {A.example: spread, no.example: race, b.example: quick, '..': race}\n")
+    yield "metrics", (b"listen: [127.0.0.1]\nmetrics-listen: [127.0.0.1, 127.0.0.1, '127.0.0.1:53', '192.0.2.1:1', /run/http, /run/http, x]\n"
+                      b"metrics-hosts: [dns.example.net, a-b, -a, a..b, '', a_b]\n")
+    yield "metrics-good", b"forward: [192.0.2.1]\nmetrics-listen: ['127.0.0.1:9153', '[::1]:9153', /run/http, '192.0.2.1:1']\nmetrics-hosts: [dns.example.net]\n"
+    yield "metrics-same", b"forward: [192.0.2.1]\nmetrics-listen: [127.0.0.1, 127.0.0.1, '127.0.0.1:53', /run/http, /run/http]\n"
     yield "without-allow", b"listen: [192.0.2.1]\nforward: [192.0.2.2]\n"
     yield "tab", b"cache:\n\tsize: 1M\n"
     yield "at-sign", b"user: @x\n"
