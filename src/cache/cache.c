@@ -152,6 +152,26 @@ static struct entry *cache_get_answer(const struct cache *c, const struct shard 
 	return e ? e : cache_get_fresh(c, s, &nxdomain, now);
 }
 
+/* A name is an alias or has data, not both: has something learned since shown that what e says of it is over?
+ * (RFC 8767 s. 7)  Only for stale data: fresh data have their TTL. */
+static bool cache_is_outlived(const struct cache *c, const struct shard *s, const struct cache_key *key,
+                              const struct entry *e, uint32_t now)
+{
+	static const uint16_t types[] = { DNS_A, DNS_AAAA, DNS_CNAME, DNS_HTTPS, DNS_MX, DNS_TXT, DNS_SVCB, DNS_SRV };
+	struct cache_key      other = *key;
+
+	for (unsigned i = 0; i < sizeof types / sizeof *types && e->kind == DNS_ANSWER_POSITIVE; i++) {
+		const struct entry *o;
+
+		other.qtype = types[i];
+		o = cache_get(c, s, &other);
+		if (o && o != e && o->kind == DNS_ANSWER_POSITIVE && now - o->stored < now - e->stored &&
+		    (o->marks & ENTRY_ALIAS) != (e->marks & ENTRY_ALIAS))
+			return true;
+	}
+	return false;
+}
+
 /* Of what is past its TTL, the one that was learned last. */
 static struct entry *cache_get_stale(const struct cache *c, const struct shard *s,
                                      const struct cache_key *key, uint32_t now)
@@ -165,7 +185,9 @@ static struct entry *cache_get_stale(const struct cache *c, const struct shard *
 		e = NULL;
 	if (n && !shard_is_useful(s, n, now))
 		n = NULL;
-	return !n || (e && now - e->stored < now - n->stored) ? e : n;
+	if (n && (!e || now - e->stored > now - n->stored))
+		return n;
+	return e && cache_is_outlived(c, s, key, e, now) ? NULL : e;
 }
 
 static struct entry *cache_get_useful(const struct cache *c, const struct shard *s,
@@ -192,6 +214,7 @@ static void cache_describe(const struct entry *e, uint32_t now, struct cache_fou
 	               atomic_load_explicit(&e->claim, memory_order_relaxed);
 	found->failed = false;
 	found->epoch = e->kind == DNS_ANSWER_FAILURE ? e->epoch : 0;
+	found->stored = e->stored;
 	found->ttl_s = e->ttl_s;
 	found->left_ms = ((int64_t)e->ttl_s * 16 - (int64_t)(now - e->stored)) * 1000 / 16;
 }
@@ -285,7 +308,8 @@ bool cache_claim(struct cache *c, const struct cache_key *key, uint64_t now_ms)
 	return taken;
 }
 
-void cache_end_claim(struct cache *c, const struct cache_key *key, enum cache_claim how, uint64_t now_ms)
+void cache_end_claim(struct cache *c, const struct cache_key *key, uint32_t stored, enum cache_claim how,
+                     uint64_t now_ms)
 {
 	struct shard *s = cache_shard(c, key->name_hash);
 	struct entry *e;
@@ -293,7 +317,7 @@ void cache_end_claim(struct cache *c, const struct cache_key *key, enum cache_cl
 
 	pthread_rwlock_rdlock(&s->lock);
 	e = cache_get_useful(c, s, key, shard_time(now_ms));
-	if (e)
+	if (e && e->stored == stored)
 		atomic_compare_exchange_strong(&e->claim, &ours, (uint8_t)how);
 	pthread_rwlock_unlock(&s->lock);
 }
@@ -422,7 +446,7 @@ static bool cache_is_below(const struct entry *e, const void *arg)
 static bool cache_is_crossing(const struct entry *e, const void *arg)
 {
 	(void)arg;
-	return e->crosses_route;
+	return e->marks & ENTRY_CROSSES;
 }
 
 static uint64_t cache_sweep(struct shard *s, bool (*wanted)(const struct entry *, const void *),

@@ -66,6 +66,7 @@ struct cache_found {
 	uint8_t               hits;	/* in this TTL period, this one included; stays at 255 */
 	uint8_t               claim;	/* enum cache_claim */
 	bool                  failed;	/* stale, and the last refresh failed not long ago */
+	uint32_t              stored;	/* which answer it is: another one at another time */
 	uint16_t              epoch;	/* failed, or a failure: the only one in which that counts; 0: always */
 	uint32_t              ttl_s;	/* the whole of it … */
 	int64_t               left_ms;	/* … and what is left; below 0: past */
@@ -83,7 +84,8 @@ bool cache_peek(struct cache *c, const struct cache_key *key, uint64_t now_ms, s
 /* Takes the refresh of an answer.  False: it is taken, has failed, or there is no answer. */
 bool cache_claim(struct cache *c, const struct cache_key *key, uint64_t now_ms);
 /* What became of it, if the answer is still there: CACHE_UNCLAIMED or CACHE_GIVEN_UP. */
-void cache_end_claim(struct cache *c, const struct cache_key *key, enum cache_claim how, uint64_t now_ms);
+void cache_end_claim(struct cache *c, const struct cache_key *key, uint32_t stored, enum cache_claim how,
+                     uint64_t now_ms);
 /* How long answers are of use past their TTL; 0 at first. */
 void cache_set_stale(struct cache *c, uint32_t stale_s);
 /* Start fetching what cache_find() will touch, when several keys are known at once: for all of them the shard,

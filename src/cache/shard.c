@@ -7,6 +7,8 @@
  */
 #include "cache/shard.h"
 
+#include "dns/wire.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -351,7 +353,7 @@ void shard_answer(const struct entry *e, struct dns_answer *out)
 	*out = (struct dns_answer){
 		.kind = e->kind,
 		.rcode = e->rcode,
-		.crosses_route = e->crosses_route,
+		.crosses_route = e->marks & ENTRY_CROSSES,
 		.ttl_s = e->ttl_s,
 		.ancount = e->ancount,
 		.nscount = e->nscount,
@@ -373,6 +375,13 @@ uint8_t shard_touch(struct entry *e)
 	if (hits < UINT8_MAX)
 		atomic_store_explicit(&e->hits, ++hits, memory_order_relaxed);
 	return hits;
+}
+
+/* Does it begin with the name's own CNAME?  Its owner is a pointer to the question, then. */
+static bool shard_is_alias(const struct dns_answer *a)
+{
+	return a->ancount && a->body_len >= 4 && wire_u16(a->body) == (0xc000 | DNS_HEADER_LEN) &&
+	       wire_u16(a->body + 2) == DNS_CNAME;
 }
 
 struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t tag,
@@ -410,7 +419,7 @@ struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t
 	atomic_init(&e->seen, 0);
 	atomic_init(&e->hits, 0);
 	atomic_init(&e->claim, CACHE_UNCLAIMED);
-	e->crosses_route = a->crosses_route;
+	e->marks = (uint8_t)((a->crosses_route ? ENTRY_CROSSES : 0) | (shard_is_alias(a) ? ENTRY_ALIAS : 0));
 	memcpy(e->octets, key->qname, key->qname_len);
 	if (a->ttl_count)
 		memcpy(shard_ttl_at(e), a->ttl_at, a->ttl_count * sizeof(uint16_t));

@@ -12,6 +12,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+enum entry_mark {
+	ENTRY_CROSSES = 1,	/* an alias led to names of another route */
+	ENTRY_ALIAS = 2,	/* the name was an alias */
+};
+
 /* One answer: header, qname, TTL offsets, body.  No pointers: it can be moved and written to disk. */
 struct entry {
 	uint32_t        pool_word;	/* the pool's */
@@ -37,7 +42,7 @@ struct entry {
 		uint8_t         failures;	/* of a failure: in a row */
 		_Atomic uint8_t claim;		/* of an answer: enum cache_claim */
 	};
-	uint8_t         crosses_route;
+	uint8_t         marks;		/* enum entry_mark bits */
 	uint8_t         octets[];	/* qname, padding to 2, ttl_at[], body */
 };
 

@@ -238,10 +238,11 @@ static void daemon_watch_resolv(struct daemon *d)
 
 /* ---- the network ---- */
 
-/* Each upstream is told whose way has changed; those of a new setup are only looked up. */
-static void daemon_look_at_ways(struct daemon *d, bool tell)
+/* Each upstream is told whose way has changed; those of a new setup are only looked up.  Gives whether one was. */
+static bool daemon_look_at_ways(struct daemon *d, bool tell)
 {
 	size_t         n = d->setup->conf.upstream_count;
+	bool           any = false;
 	struct netway *ways = d->netwatch.ask_fd < 0 ? NULL : calloc(n ? n : 1, sizeof *ways);
 
 	for (size_t i = 0; ways && i < n; i++) {
@@ -252,14 +253,26 @@ static void daemon_look_at_ways(struct daemon *d, bool tell)
 			continue;
 		log_info("the way to upstream %s has changed; beginning anew with it", u->conf.name);
 		upstream_way_changed(u, daemon_now_us());
+		any = true;
 	}
 	free(d->netways);
 	d->netways = ways;
+	return any;
+}
+
+/* Connections that have to be opened anew are, before somebody waits for them. */
+static void daemon_warm(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->started; i++)
+		worker_warm(d->workers[i]);
 }
 
 static void daemon_on_network(void *arg)
 {
-	daemon_look_at_ways(arg, true);
+	struct daemon *d = arg;
+
+	if (daemon_look_at_ways(d, true))
+		daemon_warm(d);
 }
 
 /* ---- reload ---- */
@@ -548,6 +561,7 @@ static bool daemon_start(struct daemon *d)
 		return false;
 	daemon_watch_resolv(d);
 	daemon_look_at_ways(d, false);
+	daemon_warm(d);
 	daemon_say_ready(d);
 	return true;
 }

@@ -28,7 +28,7 @@
 #define STOP_POLL_MS 5		/* how often a stopping worker looks whether all are answered */
 #define LATE_MS      5000	/* so late, connections have been left alone for too long */
 
-enum order_kind { ORDER_RECONFIGURE, ORDER_LISTEN, ORDER_UNLISTEN, ORDER_STOP };
+enum order_kind { ORDER_RECONFIGURE, ORDER_LISTEN, ORDER_UNLISTEN, ORDER_WARM, ORDER_STOP };
 
 struct order {
 	struct list          node;
@@ -139,6 +139,7 @@ static void worker_carry_out(struct worker *w, struct order *o)
 		if (resolver_reconfigure(w->resolver, o->setup) < 0)
 			log_error("worker %u: no memory for the new configuration; keeping the old one", w->index);
 		listener_set_reconfigure(w->listeners, &o->listeners);
+		resolver_warm(w->resolver);
 		return;
 	case ORDER_LISTEN: {
 		char text[ADDR_TEXT_MAX];
@@ -152,6 +153,9 @@ static void worker_carry_out(struct worker *w, struct order *o)
 	}
 	case ORDER_UNLISTEN:
 		listener_set_remove(w->listeners, &o->addr);
+		return;
+	case ORDER_WARM:
+		resolver_warm(w->resolver);
 		return;
 	case ORDER_STOP:
 		listener_set_stop(w->listeners);
@@ -222,6 +226,17 @@ int worker_unlisten(struct worker *w, const struct addr *addr)
 		return -ENOMEM;
 	o->kind = ORDER_UNLISTEN;
 	o->addr = *addr;
+	worker_order(w, o);
+	return 0;
+}
+
+int worker_warm(struct worker *w)
+{
+	struct order *o = calloc(1, sizeof *o);
+
+	if (!o)
+		return -ENOMEM;
+	o->kind = ORDER_WARM;
 	worker_order(w, o);
 	return 0;
 }

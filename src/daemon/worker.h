@@ -32,6 +32,7 @@ int  worker_listen(struct worker *w, const struct addr *addr, int udp_fd, int tc
 int  worker_unlisten(struct worker *w, const struct addr *addr);
 /* Takes no more queries, waits up to grace_ms for the answers that are due, then ends. */
 void worker_stop(struct worker *w, uint32_t grace_ms);
+int  worker_warm(struct worker *w);			/* as resolver_warm() */
 void worker_nudge(struct worker *w);			/* lets its loop turn, which shows in its heartbeat */
 void worker_join(struct worker *w);			/* after worker_stop() */
 void worker_free(struct worker *w);			/* after worker_join(), or never started; NULL is fine */

@@ -58,6 +58,8 @@ enum dns_type {
 	DNS_NSEC = 47,
 	DNS_DNSKEY = 48,
 	DNS_NSEC3 = 50,
+	DNS_SVCB = 64,
+	DNS_HTTPS = 65,
 	DNS_NXNAME = 128,
 	DNS_TKEY = 249,
 	DNS_TSIG = 250,

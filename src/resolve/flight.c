@@ -161,6 +161,8 @@ static void flight_linger(struct flight *f)
 		return;
 	}
 	list_append(&fs->over, &f->lot);
+	for (unsigned i = 0; i < f->try_count; i++)
+		f->tries[i].spare = true;
 	timer_start(fs->env.timers, &f->end, (flight_now_us(f) + LATE_US) / 1000);
 	f->round_us = NEVER_US;
 	flight_on_step(&f->step);
@@ -220,8 +222,13 @@ static void flight_finish(struct flight *f, const struct dns_answer *answer, con
 
 static void flight_keep(struct flight *f, const struct dns_answer *answer)
 {
-	int err = cache_put(f->all->env.cache, &f->key, answer, flight_boot_ms(f->all));
+	int err;
 
+	/* A refresh by an upstream that counts down may meet the very end of its TTL: it is asked again in a moment,
+	 * and what is there serves until then. */
+	if (!answer->ttl_s && f->refresh)
+		return;
+	err = cache_put(f->all->env.cache, &f->key, answer, flight_boot_ms(f->all));
 	if (answer->ttl_s)
 		stats_count(flight_stats(f), err < 0 ? STATS_CACHE_REFUSED : STATS_CACHE_STORED);
 }

@@ -36,8 +36,9 @@ struct flight {
 	struct timer             end;
 	uint64_t                 began_us, end_us;
 	uint64_t                 round_us;	/* when the next round of the schedule is due; NEVER_US: not by itself */
-	uint64_t                 park_until_us;	/* while parked */
+	uint64_t                 parked_us;	/* since when, for the first time; 0: never */
 	uint32_t                 h_us;
+	uint16_t                 epoch;		/* of the route, when it was looked at last */
 	unsigned                 rounds;	/* of the schedule, begun */
 	unsigned                 try_count;
 	uint64_t                 over_us[FLIGHT_TRIES];	/* when a try's time is over … */

@@ -33,7 +33,8 @@ struct refresh {
 	struct cache_key  key;		/* its qname is our own */
 	enum stats_counter kind;	/* what has begun it, or will */
 	bool              early;	/* asked before the end of the TTL */
-	uint32_t          ttl_s;	/* of the answer that is being refreshed … */
+	uint32_t          stored;	/* which answer is being refreshed … */
+	uint32_t          ttl_s;	/* … its TTL … */
 	int64_t           left_ms;	/* … and what was left of it */
 	uint8_t           qname[DNS_NAME_MAX];
 };
@@ -90,7 +91,7 @@ struct refreshes *refreshes_new(const struct refreshes_env *env)
 
 /* ---- taking and letting go ---- */
 
-static struct refresh *refresh_take(struct refreshes *rs, const struct cache_key *key)
+static struct refresh *refresh_take(struct refreshes *rs, const struct cache_key *key, uint32_t stored)
 {
 	struct list    *n = list_take_first(&rs->free);
 	struct refresh *r = n ? list_entry(n, struct refresh, node) :
@@ -102,6 +103,7 @@ static struct refresh *refresh_take(struct refreshes *rs, const struct cache_key
 	r->key = *key;
 	memcpy(r->qname, key->qname, key->qname_len);
 	r->key.qname = r->qname;
+	r->stored = stored;
 	list_init(&r->waiter.node);
 	r->waiter.done = refresh_on_done;
 	timer_init(&r->timer, refresh_on_timer);
@@ -113,7 +115,7 @@ static void refresh_let_go(struct refresh *r, enum cache_claim how)
 {
 	struct refreshes *rs = r->all;
 
-	cache_end_claim(rs->env.cache, &r->key, how, refreshes_boot_ms(rs));
+	cache_end_claim(rs->env.cache, &r->key, r->stored, how, refreshes_boot_ms(rs));
 	timer_stop(rs->env.timers, &r->timer);
 	flight_leave(&r->waiter);
 	list_remove(&r->node);
@@ -253,7 +255,7 @@ static void refresh_begin(struct refresh *r)
 
 	if (!refresh_find_route(r, &route) || route_is_stranded(refreshes_view(rs), route) ||
 	    !cache_peek(rs->env.cache, &r->key, refreshes_boot_ms(rs), &found) ||
-	    found.claim != CACHE_CLAIMED || found.left_ms < -REFRESH_GRACE_MS) {
+	    found.stored != r->stored || found.claim != CACHE_CLAIMED || found.left_ms < -REFRESH_GRACE_MS) {
 		refresh_let_go(r, CACHE_UNCLAIMED);
 		return;
 	}
@@ -283,6 +285,7 @@ static void refresh_go_on(struct refresh *r)
 		refresh_let_go(r, CACHE_UNCLAIMED);
 		return;
 	}
+	r->stored = found.stored;
 	r->kind = STATS_PREFETCH_EXPIRY;
 	refresh_wait(r, found.left_ms + refreshes_lag_ms(rs, route));
 }
@@ -328,10 +331,10 @@ void refreshes_on_hit(struct refreshes *rs, size_t route, const struct cache_key
 		return;
 	if (!cache_claim(rs->env.cache, key, refreshes_boot_ms(rs)))
 		return;
-	r = refresh_take(rs, key);
+	r = refresh_take(rs, key, found->stored);
 	if (!r) {
 		refreshes_count(rs, STATS_PREFETCH_REFUSED);
-		cache_end_claim(rs->env.cache, key, CACHE_UNCLAIMED, refreshes_boot_ms(rs));
+		cache_end_claim(rs->env.cache, key, found->stored, CACHE_UNCLAIMED, refreshes_boot_ms(rs));
 		return;
 	}
 	if (noted) {

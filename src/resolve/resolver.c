@@ -13,6 +13,7 @@
 #include "dns/wire.h"
 #include "resolve/flight.h"
 #include "resolve/refresh.h"
+#include "upstream/prober.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -389,13 +390,15 @@ static bool resolver_stale_now(struct now *n, enum stats_counter why, uint32_t t
 
 static enum net_verdict resolver_overload(struct now *n, enum stats_counter why)
 {
-	enum net_verdict verdict;
+	struct dns_reply_head head = { .rcode = DNS_SERVFAIL, .ede = DNS_EDE_OTHER,
+		                       .ede_text = "too many questions in progress" };
+	enum net_verdict      verdict;
 
 	if (n->has_stale &&
 	    resolver_stale_now(n, STATS_STALE_OVERLOAD, resolver_times(n->r)->stale_ttl_s, &verdict))
 		return verdict;
 	stats_count(resolver_stats(n->r), why);		/* of those that failed for it */
-	return resolver_error_now(n, DNS_SERVFAIL, DNS_EDE_NONE, OUTCOME_MISS);
+	return resolver_reply_now(n, &head, 0, OUTCOME_MISS);
 }
 
 /* Nothing fresh: a flight is joined or begun, and the client waits. */
@@ -614,6 +617,12 @@ void resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsig
 		histogram_add(&resolver_stats(r)->answer[i], done_us - mono_us, r->batch[i]);
 		r->batch[i] = 0;
 	}
+}
+
+void resolver_warm(struct resolver *r)
+{
+	for (size_t i = 0; i < r->view->setup->conf.upstream_count; i++)
+		prober_warm(r->view->channels[i]);
 }
 
 size_t resolver_waiting(const struct resolver *r)

@@ -37,6 +37,9 @@ enum net_verdict resolver_on_message(void *arg, const struct net_message *m, str
 void             resolver_on_clocks(struct resolver *r, uint64_t boot_ms, uint64_t mono_us, bool late);
 void             resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsigned n);
 
+/* Opens connections to upstreams where that takes long: at the start, and when the network has changed. */
+void resolver_warm(struct resolver *r);
+
 /* Client queries that wait for an answer. */
 size_t resolver_waiting(const struct resolver *r);
 

@@ -14,6 +14,7 @@
 #include "upstream/prober.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define SENDS_A_WAY    3	/* for one server and transport (RFC 9520 s. 3.1) */
 #define UDP_BEFORE_TCP 2	/* UDP time-outs before TCP is tried (RFC 9715 s. 3.2) */
@@ -21,6 +22,7 @@
 #define ROUNDS_REFUSED 4	/* rounds after which nobody is waited for who could not be reached */
 #define H_UNKNOWN_US   300000u	/* until an upstream's answers have shown how quick it is */
 #define HEDGE_TENTHS   10u	/* what a hedge costs; flights_credit() gives one for each query */
+#define LOOK_US        100000u	/* whether an upstream has come back, when nothing else is left */
 #define WAYS_MAX       64u	/* more upstreams than that in one route are never asked for one question */
 
 static void flight_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
@@ -43,27 +45,34 @@ static struct flight *flight_of(const struct exchange *x)
 	return (struct flight *)(void *)((char *)(uintptr_t)x->question - offsetof(struct flight, question));
 }
 
-/* Open sends for this name and type, whoever asks; *late gets a flight that is over and holds one of them. */
-static unsigned flight_like_sends(const struct flight *f, struct flight **late)
+/* Open sends for this name and type, whoever asks; *spare gets one that nobody waits for, or NULL. */
+static unsigned flight_like_sends(const struct flight *f, struct exchange **spare)
 {
 	unsigned n = 0;
 
-	*late = NULL;
+	*spare = NULL;
 	for (struct exchange *x = NULL; (x = exchange_next_like(f->all->env.upstream->open, &f->question, x)); n++)
-		if (x->on_event == flight_on_event && flight_of(x)->over)
-			*late = flight_of(x);
+		if (x->spare)
+			*spare = x;
 	return n;
+}
+
+static void flight_end_spare(struct exchange *x)
+{
+	exchange_end(x);
+	if (x->on_event == flight_on_event)
+		flight_look_if_done(flight_of(x));
 }
 
 /* Room for one more send: what is open for nobody ends first, then the oldest one of ours.  False: others hold
  * all places. */
 static bool flight_make_room(struct flight *f)
 {
-	struct flight *late;
+	struct exchange *spare;
 
-	while (flight_like_sends(f, &late) >= LIKE_SENDS && late)
-		flight_stop_asking(late);
-	if (flight_like_sends(f, &late) < LIKE_SENDS)
+	while (flight_like_sends(f, &spare) >= LIKE_SENDS && spare)
+		flight_end_spare(spare);
+	if (flight_like_sends(f, &spare) < LIKE_SENDS)
 		return true;
 	for (unsigned i = 0; i < f->try_count; i++) {
 		if (!exchange_is_open(&f->tries[i]))
@@ -84,14 +93,23 @@ static bool flights_take_token(struct flights *fs)
 
 /* ---- whom to ask ---- */
 
-/* A stream loses nothing: while it is open, asking again on it is no use. */
-static bool flight_streams_to(const struct flight *f, const struct way *w)
+static unsigned flight_streams_to(const struct flight *f, const struct way *w)
 {
+	unsigned n = 0;
+
 	for (unsigned i = 0; i < f->try_count; i++)
-		if (f->tries[i].channel == w->channel && f->tries[i].kind != TRANSPORT_UDP &&
-		    exchange_is_open(&f->tries[i]))
-			return true;
-	return false;
+		n += f->tries[i].channel == w->channel && f->tries[i].kind != TRANSPORT_UDP &&
+		     exchange_is_open(&f->tries[i]);
+	return n;
+}
+
+/* A stream loses nothing, so asking again over it is no use while it is a makeshift for UDP.  Where it is the only
+ * way, an answer may be late for other reasons, or the connection dead: one more may go out. */
+static bool flight_may_stream(const struct flight *f, const struct way *w, enum transport_kind stream)
+{
+	unsigned most = transport_kind_is_encrypted(stream) ? 2 : 1;
+
+	return !w->dead[stream] && w->sends[stream] < SENDS_A_WAY && flight_streams_to(f, w) < most;
 }
 
 /* By which transport this upstream is to be asked next; -1: by none. */
@@ -100,7 +118,7 @@ static int flight_next_kind(const struct flight *f, const struct way *w)
 	enum transport_kind stream = upstream_stream(w->channel->upstream);
 	bool by_udp = w->channel->upstream->conf.proto == UPSTREAM_UDP && !w->by_stream &&
 	              !w->dead[TRANSPORT_UDP] && w->sends[TRANSPORT_UDP] < SENDS_A_WAY;
-	bool by_stream = !w->dead[stream] && w->sends[stream] < SENDS_A_WAY && !flight_streams_to(f, w);
+	bool by_stream = flight_may_stream(f, w, stream);
 
 	if (w->out || w->resting || (w->dead[TRANSPORT_UDP] && !w->by_stream))
 		return -1;
@@ -255,10 +273,30 @@ static void flight_schedule(struct flight *f)
 	for (unsigned i = 0; i < f->try_count; i++)
 		if (exchange_is_open(&f->tries[i]) && !f->given_up[i] && f->over_us[i] < at_us)
 			at_us = f->over_us[i];
+	if (at_us == NEVER_US && !f->over)
+		at_us = flight_now_us(f) + LOOK_US;	/* nothing is left to do, unless somebody comes back */
 	if (at_us == NEVER_US)
 		timer_stop(f->all->env.timers, &f->step);
 	else
 		flight_step_at(f, at_us);
+}
+
+/* In a new epoch what has been tried in vain may be tried again; who has replied need not. */
+static bool flight_notice_epoch(struct flight *f)
+{
+	uint16_t epoch = route_epoch(f->view, f->route);
+
+	if (epoch == f->epoch)
+		return false;
+	f->epoch = epoch;
+	for (size_t i = 0; i < f->way_count; i++) {
+		struct way *w = &f->ways[i];
+
+		memset(w->sends, 0, sizeof w->sends);
+		memset(w->dead, 0, sizeof w->dead);
+		w->resting = false;
+	}
+	return true;
 }
 
 /* Nobody could be reached: perhaps they are starting up.  When to try again; NEVER_US: it has been tried. */
@@ -338,10 +376,11 @@ void flight_on_step(struct timer *t)
 {
 	struct flight *f = list_entry(t, struct flight, step);
 	uint64_t       now_us = flight_now_us(f);
-	bool           parked = f->parked;
+	bool           anew = f->parked;
 
 	flight_give_up_tries(f, now_us);
-	if (f->over || (!parked && !flight_is_due(f, now_us))) {
+	anew |= !f->over && flight_notice_epoch(f);
+	if (f->over || (!anew && !flight_is_due(f, now_us))) {
 		flight_schedule(f);
 		return;
 	}
@@ -364,11 +403,23 @@ static uint32_t flight_h_us(const struct flight *f)
 	return learned_us ? learned_us : H_UNKNOWN_US;
 }
 
+/* Choosing needs to know what all are like.  Those that nobody asks are asked a control question now and then: no
+ * client waits for that. */
+static void flight_look_at_others(const struct flight *f, const struct route_conf *route)
+{
+	if (f->refresh || f->way_count < 2 || route->choice == UPSTREAM_ORDERED || route->choice == UPSTREAM_SPREAD)
+		return;
+	for (size_t i = 0; i < f->way_count; i++)
+		if (!f->try_count || f->ways[i].channel != f->tries[0].channel)
+			prober_look(f->ways[i].channel);
+}
+
 void flight_send_first(struct flight *f)
 {
 	const struct route_conf *route = &f->view->setup->conf.policy->routes[f->route];
 	uint64_t                 now_us = f->began_us;
 
+	f->epoch = route_epoch(f->view, f->route);
 	f->round_us = now_us;		/* with nothing sent the next turn of the wheel goes on, so that nobody
 					 * hears before we return */
 	if (route_is_stranded(f->view, f->route)) {
@@ -378,6 +429,7 @@ void flight_send_first(struct flight *f)
 			flight_send(f);
 		f->h_us = flight_h_us(f);
 		flight_next_round(f, now_us);
+		flight_look_at_others(f, route);
 	}
 	if (!f->h_us)
 		f->h_us = flight_h_us(f);
@@ -399,9 +451,19 @@ static void flight_on_lost(struct flight *f, struct way *w, const struct exchang
 	bool stream = x->kind != TRANSPORT_UDP;
 
 	f->stream_trouble |= stream && flight_needs_stream(w);
-	/* A stream that was closed or fell silent is opened anew at once.  What cannot be reached may be
-	 * starting up: it is tried again in a while, unless it is there but has no streams. */
-	if (!stream || (x->error != -ECONNRESET && x->error != -ETIMEDOUT && x->error != -EBADMSG)) {
+	switch (stream ? x->error : 0) {
+	case -ECONNRESET:	/* closed, or fell silent: it is opened anew at once */
+	case -ETIMEDOUT:
+	case -EBADMSG:
+		break;
+	case -EKEYREJECTED:	/* will not be better soon */
+	case -EPROTO:
+		w->dead[x->kind] = true;
+		break;
+	case -EREMOTEIO:	/* a reply, and not an answer */
+		w->out = true;
+		break;
+	default:		/* perhaps it is starting up; unless it is there, but has no streams */
 		w->resting = true;
 		w->dead[x->kind] = w->by_stream;
 	}

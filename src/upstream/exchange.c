@@ -400,6 +400,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	x->ede = DNS_EDE_NONE;
 	x->mismatches = 0;
 	x->case_differs = false;
+	x->spare = false;
 	x->started_us = clock_mono_us(env->clock);
 	x->ended_us = 0;
 	x->with_edns = atomic_load_explicit(&x->channel->upstream->no_edns_until_ms, memory_order_relaxed) <=

@@ -60,6 +60,7 @@ struct exchange {
 	uint8_t                         mismatches;
 	bool                            with_edns;
 	bool                            case_differs;
+	bool                            spare;		/* nobody waits for it: whoever needs its place may end it */
 	uint8_t                         mixed[(DNS_NAME_MAX + 7) / 8];	/* a bit for each octet sent in upper case */
 };
 

@@ -15,6 +15,7 @@
 #define HEDGE_MAX_US      300000u
 #define TIMEOUT_MIN_US    200000u
 #define TIMEOUT_MAX_US    1000000u
+#define CONTROL_MIN_US    500000u		/* one that has become slow is not taken for dead */
 #define SUSPICIOUS        2u		/* failures in a row, for different names */
 #define CONTROL_APART_US  250000u	/* a zone that never answers must not make us ask all the time */
 #define PROBE_FIRST_US    500000u
@@ -43,6 +44,8 @@ const char *const health_reason_names[] = {
 	[HEALTH_SERVFAIL] = "servfail",
 	[HEALTH_REFUSED] = "refused",
 	[HEALTH_CLOSED] = "closed",
+	[HEALTH_CERTIFICATE] = "certificate",
+	[HEALTH_PROTOCOL] = "protocol",
 	[HEALTH_UNREACHABLE] = "unreachable",
 	[HEALTH_NO_ROUTE] = "no-route",
 };
@@ -53,6 +56,7 @@ void health_init(struct health *h, const char *name)
 	h->name = name;
 	pthread_mutex_init(&h->lock, NULL);
 	atomic_init(&h->timeout_us, TIMEOUT_MAX_US);
+	atomic_init(&h->control_us, TIMEOUT_MAX_US);
 }
 
 void health_done(struct health *h)
@@ -71,12 +75,12 @@ static void health_publish_state(struct health *h)
 	atomic_store_explicit(&h->state, (uint8_t)s, memory_order_relaxed);
 }
 
-static uint64_t health_timeout_us(const struct health *h)
+static uint64_t health_timeout_us(const struct health *h, uint64_t min_us, unsigned doublings)
 {
 	uint64_t us = 4 * recent_quantile_us(&h->answers, 0.99);
 
-	us = us ? health_clamp(us, TIMEOUT_MIN_US, TIMEOUT_MAX_US) : TIMEOUT_MAX_US;
-	return health_clamp(us << (h->backoff < 4 ? h->backoff : 4), TIMEOUT_MIN_US, TIMEOUT_MAX_US);
+	us = us ? health_clamp(us, min_us, TIMEOUT_MAX_US) : TIMEOUT_MAX_US;
+	return health_clamp(us << (doublings < 4 ? doublings : 4), min_us, TIMEOUT_MAX_US);
 }
 
 static void health_publish_times(struct health *h)
@@ -84,7 +88,9 @@ static void health_publish_times(struct health *h)
 	uint64_t p50 = recent_quantile_us(&h->answers, 0.5), p75 = recent_quantile_us(&h->answers, 0.75);
 	uint64_t hedge = p50 + 4 * (p75 - p50);
 
-	atomic_store_explicit(&h->timeout_us, (uint32_t)health_timeout_us(h), memory_order_relaxed);
+	atomic_store_explicit(&h->timeout_us, (uint32_t)health_timeout_us(h, TIMEOUT_MIN_US, h->backoff),
+	                      memory_order_relaxed);
+	atomic_store_explicit(&h->control_us, (uint32_t)health_timeout_us(h, CONTROL_MIN_US, 0), memory_order_relaxed);
 	if (!p50)
 		return;
 	hedge = hedge < p50 + p50 / 5 ? p50 + p50 / 5 : hedge;
@@ -106,6 +112,10 @@ static const char *health_in_words(enum health_reason reason)
 		return "it refuses";
 	case HEALTH_CLOSED:
 		return "it closes connections";
+	case HEALTH_CERTIFICATE:
+		return "its certificate is not accepted";
+	case HEALTH_PROTOCOL:
+		return "it does not speak the protocol";
 	case HEALTH_UNREACHABLE:
 		return "it cannot be reached";
 	case HEALTH_NO_ROUTE:
@@ -246,7 +256,7 @@ bool health_failed(struct health *h, enum health_reason reason, uint64_t name_ha
 	if (h->failures >= SUSPICIOUS && h->own_state != HEALTH_OPEN) {
 		ask = health_take_question(h, CONTROL_APART_US, now_us);
 		h->controls += ask;
-		if (ask)
+		if (h->asking)		/* one that is under way already serves as well */
 			health_enter(h, HEALTH_SUSPECT, reason, now_us);
 	}
 	pthread_mutex_unlock(&h->lock);
@@ -269,6 +279,21 @@ bool health_take_probe(struct health *h, uint64_t now_us)
 	pthread_mutex_lock(&h->lock);
 	if (h->own_state == HEALTH_OPEN && h->order != HEALTH_DOWN && now_us >= health_probe_due_us(h))
 		take = health_take_question(h, 0, now_us);
+	h->probes_sent += take;
+	pthread_mutex_unlock(&h->lock);
+	return take;
+}
+
+bool health_take_look(struct health *h, uint64_t apart_us, uint64_t now_us)
+{
+	uint64_t last_us = atomic_load_explicit(&h->sampled_us, memory_order_relaxed);
+	bool     take = false;
+
+	if (health_state(h) != HEALTH_GOOD || (last_us && now_us - last_us < apart_us))
+		return false;
+	pthread_mutex_lock(&h->lock);
+	if (h->own_state == HEALTH_GOOD)
+		take = health_take_question(h, apart_us, now_us);
 	h->probes_sent += take;
 	pthread_mutex_unlock(&h->lock);
 	return take;

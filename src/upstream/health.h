@@ -38,6 +38,8 @@ enum health_reason {
 	HEALTH_SERVFAIL,	/* failing replies */
 	HEALTH_REFUSED,
 	HEALTH_CLOSED,		/* connections end under their questions */
+	HEALTH_CERTIFICATE,	/* whoever answers there cannot prove to be it */
+	HEALTH_PROTOCOL,	/* what comes is not TLS, HTTP or DNS as it should be */
 	HEALTH_UNREACHABLE,	/* refused, or the network says that it is not there */
 	HEALTH_NO_ROUTE,	/* our own system knows no way to it */
 	HEALTH_REASONS
@@ -67,6 +69,7 @@ struct health {
 	_Atomic uint32_t p50_us;	/* recent answers; 0: none yet */
 	_Atomic uint32_t hedge_us;	/* ask elsewhere when nothing has come by then; 0: not known yet */
 	_Atomic uint32_t timeout_us;	/* a try is over then */
+	_Atomic uint32_t control_us;	/* a control question or probe is */
 	_Atomic uint32_t epoch;		/* counts openings that ended and network changes */
 	_Atomic uint64_t opened_us;	/* CLOCK_MONOTONIC: the breaker is open since then */
 	_Atomic uint64_t sampled_us;	/* the newest answer; 0: none */
@@ -112,6 +115,8 @@ bool health_failed(struct health *h, enum health_reason reason, uint64_t name_ha
 
 /* Is a probe due?  True: the caller sends it, and nobody else will until it has been reported. */
 bool health_take_probe(struct health *h, uint64_t now_us);
+/* Has a good upstream not been asked for so long?  As health_take_probe(). */
+bool health_take_look(struct health *h, uint64_t apart_us, uint64_t now_us);
 /* When to look again whether one is; UINT64_MAX: the breaker is not open. */
 uint64_t health_next_probe_us(struct health *h);
 /* The question to ask first (which 0) and, when that fails, next (1).  Where none is known, and every other time

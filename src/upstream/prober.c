@@ -1,7 +1,9 @@
 /* prober.c - control questions and probes.
  *
  * Always true: while asking, this channel holds the upstream's token for it
- * (health.asking), and reports exactly once.
+ * (health.asking), and reports exactly once.  Open exchanges that do not belong
+ * to the newest round, or to one that has been reported, are waited for by
+ * nobody.
  */
 #include "upstream/prober.h"
 
@@ -11,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define LOOK_APART_US UINT64_C(30000000)	/* how long nobody has asked it before a look is due */
 #define ASKED_MAX 3	/* so often one name and type may be asked at once beside us (MATCH-15) */
 
 static void prober_on_timer(struct timer *t);
@@ -43,20 +46,24 @@ struct prober *prober_new(struct channel *c)
 	return p;
 }
 
-static void prober_stop(struct prober *p)
+static struct prober_round *prober_round(struct prober *p)
 {
-	timer_stop(p->channel->env->timers, &p->timer);
-	for (unsigned i = 0; i < p->asked; i++)
-		exchange_end(&p->exchange[i]);
-	p->asking = false;
-	p->asked = 0;
+	return &p->rounds[p->round % PROBER_ROUNDS];
+}
+
+static void prober_end_round(struct prober_round *r)
+{
+	for (unsigned i = 0; i < HEALTH_QUESTIONS; i++)
+		exchange_end(&r->exchange[i]);
 }
 
 void prober_free(struct prober *p)
 {
 	if (!p)
 		return;
-	prober_stop(p);
+	timer_stop(p->channel->env->timers, &p->timer);
+	for (unsigned i = 0; i < PROBER_ROUNDS; i++)
+		prober_end_round(&p->rounds[i]);
 	free(p);
 }
 
@@ -67,6 +74,12 @@ enum health_reason prober_reason(int error)
 		return HEALTH_SILENT;
 	case -ECONNRESET:
 		return HEALTH_CLOSED;
+	case -EKEYREJECTED:
+		return HEALTH_CERTIFICATE;
+	case -EPROTO:
+	case -EBADMSG:
+	case -EREMOTEIO:
+		return HEALTH_PROTOCOL;
 	case -ENETUNREACH:
 	case -ENETDOWN:
 	case -EADDRNOTAVAIL:
@@ -92,7 +105,10 @@ static void prober_report(struct prober *p, bool answered)
 	uint8_t jitter;
 
 	rng_bytes(p->channel->env->rng, &jitter, 1);
-	prober_stop(p);
+	timer_stop(p->channel->env->timers, &p->timer);
+	p->asking = false;
+	for (unsigned i = 0; i < p->asked; i++)
+		prober_round(p)->exchange[i].spare = true;
 	health_probed(prober_health(p), answered, p->reason, jitter, prober_now_us(p));
 	prober_rest(p);
 }
@@ -119,31 +135,34 @@ static bool prober_is_crowded(const struct prober *p, const struct exchange_ques
 static bool prober_ask(struct prober *p)
 {
 	unsigned                  n = p->asked++;
-	struct exchange_question *q = &p->question[n];
+	struct prober_round      *r = prober_round(p);
+	struct exchange_question *q = &r->question[n];
+	struct exchange          *x = &r->exchange[n];
+	struct health_question   *name = &r->name[n];
 	int                       err;
 
-	health_control(prober_health(p), n, &p->name[n]);
+	health_control(prober_health(p), n, name);
 	*q = (struct exchange_question){
-		.scrub = { .qname = p->name[n].qname.octets, .qname_len = p->name[n].qname.len,
-		           .qtype = p->name[n].qtype, .ttl = { .max_s = 1, .negative_max_s = 1 } },
-		.name_hash = p->name[n].name_hash,
+		.scrub = { .qname = name->qname.octets, .qname_len = name->qname.len, .qtype = name->qtype,
+		           .ttl = { .max_s = 1, .negative_max_s = 1 } },
+		.name_hash = name->name_hash,
 		.edns_size = p->channel->env->edns_size,
 	};
 	if (prober_is_crowded(p, q))
 		return false;
-	p->exchange[n].question = q;
-	p->exchange[n].channel = p->channel;
-	p->exchange[n].on_event = prober_on_event;
-	err = exchange_start(&p->exchange[n], prober_kind(p));
+	x->question = q;
+	x->channel = p->channel;
+	x->on_event = prober_on_event;
+	err = exchange_start(x, prober_kind(p));
 	if (err < 0 && !n)
 		p->reason = prober_reason(err);
 	return !err;
 }
 
-static bool prober_waits(const struct prober *p)
+static bool prober_waits(struct prober *p)
 {
 	for (unsigned i = 0; i < p->asked; i++)
-		if (exchange_is_open(&p->exchange[i]))
+		if (exchange_is_open(&prober_round(p)->exchange[i]))
 			return true;
 	return false;
 }
@@ -160,14 +179,16 @@ static void prober_go_on(struct prober *p)
 
 static uint64_t prober_time_us(const struct prober *p)
 {
-	return atomic_load_explicit(&prober_health(p)->timeout_us, memory_order_relaxed);
+	return atomic_load_explicit(&prober_health(p)->control_us, memory_order_relaxed);
 }
 
 /* The token is ours. */
 static void prober_begin(struct prober *p)
 {
-	prober_stop(p);			/* what is still under way became void when everything began anew */
+	p->round++;			/* what is still under way became void when everything began anew */
+	prober_end_round(prober_round(p));
 	p->asking = true;
+	p->asked = 0;
 	p->began_us = prober_now_us(p);
 	p->reason = HEALTH_SILENT;
 	prober_ring_at(p, p->began_us + prober_time_us(p) / 2);
@@ -198,10 +219,12 @@ static void prober_on_event(struct exchange *x, enum exchange_event event, const
                             const struct dns_name *target)
 {
 	struct prober *p = x->channel->prober;
-	bool           first = x == &p->exchange[0];
+	bool           first = x == &prober_round(p)->exchange[0];
 
 	(void)answer;
 	(void)target;
+	if (!p->asking || (!first && x != &prober_round(p)->exchange[1]))
+		return;			/* late: what it says about the server, the exchange has noted */
 	switch (event) {
 	case EXCHANGE_ANSWER:
 	case EXCHANGE_ALIAS_OUT:
@@ -233,6 +256,22 @@ void prober_failed(struct channel *c, enum health_reason reason, uint64_t name_h
 	struct prober *p = c->prober;
 
 	if (health_failed(prober_health(p), reason, name_hash, prober_now_us(p)))
+		prober_begin(p);
+}
+
+void prober_look(struct channel *c)
+{
+	struct prober *p = c->prober;
+
+	if (health_take_look(prober_health(p), LOOK_APART_US, prober_now_us(p)))
+		prober_begin(p);
+}
+
+void prober_warm(struct channel *c)
+{
+	struct prober *p = c->prober;
+
+	if (transport_kind_is_encrypted(prober_kind(p)) && health_take_look(prober_health(p), 0, prober_now_us(p)))
 		prober_begin(p);
 }
 

@@ -41,6 +41,8 @@ struct asker *asker_of(struct world *w, unsigned number)
 
 /* ---- what holds for every reply ---- */
 
+#define EDE_OCTETS 6	/* of the shortest extended error */
+
 static const char *asker_judge(const struct ask *a, const struct packet *p)
 {
 	uint16_t echoed = DNS_OPCODE | DNS_RD | DNS_CD;
@@ -54,7 +56,8 @@ static const char *asker_judge(const struct ask *a, const struct packet *p)
 		return "QR and RA must be 1, and the reserved bit 0 (HDR-11, HDR-13)";
 	if ((p->flags ^ (a->octets[2] << 8 | a->octets[3])) & echoed)
 		return "opcode, RD and CD must be the query's (HDR-13, HDR-14)";
-	if (p->flags & DNS_TC && (p->record_count || a->proto == NET_TCP))
+	/* An extended error that gives way to data is missing, too (24.17): then there was no room for it. */
+	if (p->flags & DNS_TC && (a->proto == NET_TCP || (p->record_count && p->len + EDE_OCTETS <= limit)))
 		return "a cut reply carries no records, and over TCP nothing is cut (SIZE-02)";
 	if (!a->was_read)
 		return NULL;

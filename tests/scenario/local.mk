@@ -53,6 +53,7 @@ EXTRA_DIST += \
 	tests/scenario/breaker-concurrent-death.scn \
 	tests/scenario/breaker-control-question.scn \
 	tests/scenario/breaker-late-answer-clears.scn \
+	tests/scenario/breaker-late-answer-when-open.scn \
 	tests/scenario/breaker-one-zone-silent.scn \
 	tests/scenario/breaker-opens-by-refused.scn \
 	tests/scenario/breaker-opens-by-servfail.scn \
@@ -118,6 +119,7 @@ EXTRA_DIST += \
 	tests/scenario/not-allowed.scn \
 	tests/scenario/one-dead-of-three.scn \
 	tests/scenario/overload-of-waiters.scn \
+	tests/scenario/overload-says-why.scn \
 	tests/scenario/overload.scn \
 	tests/scenario/park-no-way-out.scn \
 	tests/scenario/park-release.scn \
@@ -133,6 +135,7 @@ EXTRA_DIST += \
 	tests/scenario/policy-ordered.scn \
 	tests/scenario/policy-race.scn \
 	tests/scenario/policy-spread.scn \
+	tests/scenario/prefetch-after-flush.scn \
 	tests/scenario/prefetch-at-most-1.1.scn \
 	tests/scenario/prefetch-budget.scn \
 	tests/scenario/prefetch-by-timer.scn \
@@ -172,6 +175,7 @@ EXTRA_DIST += \
 	tests/scenario/stale-fresh-or-waited-for.scn \
 	tests/scenario/stale-joiners-wait.scn \
 	tests/scenario/stale-never-with-ttl-zero.scn \
+	tests/scenario/stale-newer-alias.scn \
 	tests/scenario/stale-nodata-without-soa.scn \
 	tests/scenario/stale-not-flushed-by-state.scn \
 	tests/scenario/stale-not-while-healthy.scn \

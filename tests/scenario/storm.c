@@ -250,6 +250,8 @@ static void storm_check_end(struct storm *s)
 	if (!v)
 		abort();
 	world_run(w, w->mono_us + 60000000, NULL, NULL);
+	for (unsigned i = 0; i < 20 && w->stats.flights_now; i++)	/* popular names are being refreshed */
+		world_run(w, w->mono_us + 1000000, NULL, NULL);
 	stats_read(&w->stats, v);
 	cache_read_stats(w->cache, world_boot_ms(w), &cache);
 	for (struct list *n = w->askers.next; n != &w->askers; n = n->next)

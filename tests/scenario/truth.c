@@ -285,7 +285,7 @@ const char *truth_check(struct truth *t, const struct packet *p)
 	unsigned    k = truth_index(t, &p->qname), at = 0;
 	const char *wrong;
 
-	if (p->rcode == DNS_SERVFAIL || p->rcode == DNS_REFUSED || p->flags & DNS_TC)
+	if (p->rcode == DNS_SERVFAIL || p->rcode == DNS_REFUSED || (p->flags & DNS_TC && !p->record_count))
 		return p->record_count ? "a failure carries records" : NULL;
 	for (; t->names[k].kind == TRUTH_ALIAS; at++) {
 		struct dns_name target;

@@ -214,8 +214,12 @@ static void model_put(struct model *m)
 	s.answer.crosses_route = k.crosses;
 	err = cache_put(m->cache, &p.key, &s.answer, m->now_ms);
 	holds(m->d, err == 0);
-	if (!ttl_s)			/* CACHE-06: nothing is kept, and nothing goes for it */
+	if (!ttl_s) {			/* CACHE-06: nothing is kept, and data is not to come back as stale (STALE-08) */
+		if (kind == DNS_ANSWER_POSITIVE)
+			p.exact->is = p.nxdomain->is = false;
+		p.failure->is = false;
 		return;
+	}
 	if (kind == DNS_ANSWER_NXDOMAIN) {
 		*p.nxdomain = k;
 		p.exact->is = false;		/* it does no longer exist */
