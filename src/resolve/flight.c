@@ -61,11 +61,6 @@ size_t flights_count(const struct flights *fs)
 	return fs->count;
 }
 
-void flights_credit(struct flights *fs, unsigned n)
-{
-	fs->tokens = fs->tokens + n < TOKENS_MAX ? fs->tokens + n : TOKENS_MAX;
-}
-
 uint64_t flights_quantile_us(const struct flights *fs, double q)
 {
 	return recent_quantile_us(&fs->whole, q);
@@ -387,6 +382,7 @@ static struct flight *flight_new(struct flights *fs, const struct flight_ask *as
 		f->ways[i].channel = ask->view->channels[route->upstreams[i]];
 	list_append(flights_bucket(fs, &f->key), &f->bucket);
 	fs->count++;
+	fs->tokens += fs->tokens < TOKENS_MAX;
 	stats_count(flight_stats(f), STATS_FLIGHTS);
 	stats_set(&flight_stats(f)->flights_now, fs->count);
 	return f;

@@ -55,8 +55,6 @@ struct flights_env {
 struct flights *flights_new(const struct flights_env *env);
 void            flights_free(struct flights *fs);	/* waiters must be gone */
 size_t          flights_count(const struct flights *fs);
-/* n client queries have come: a tenth as many hedges may be sent. */
-void            flights_credit(struct flights *fs, unsigned n);
 /* The q-quantile of how long answers took lately, hedges included; 0: there was none. */
 uint64_t        flights_quantile_us(const struct flights *fs, double q);
 

@@ -36,7 +36,6 @@ struct flight {
 	struct timer             end;
 	uint64_t                 began_us, end_us;
 	uint64_t                 round_us;	/* when the next round of the schedule is due; NEVER_US: not by itself */
-	uint64_t                 parked_us;	/* since when, for the first time; 0: never */
 	uint32_t                 h_us;
 	uint16_t                 epoch;		/* of the route, when it was looked at last */
 	unsigned                 rounds;	/* of the schedule, begun */
@@ -79,7 +78,9 @@ struct flights {
 	struct list        parked;
 	struct timer       wake;		/* runs while somebody is parked */
 	unsigned           woken;		/* let go, and not over yet */
-	unsigned           tokens;		/* tenths of a hedge */
+	/* Tenths of a hedge.  Each flight brings one: were it each query, hits would pay for asking everything
+	 * twice when all upstreams become slow, which is when they need it least. */
+	unsigned           tokens;
 	struct recent      whole;		/* whole flights that were answered */
 	uint8_t           *scratch;		/* a cached answer being joined; made when first needed */
 	struct list        buckets[FLIGHT_BUCKETS];

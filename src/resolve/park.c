@@ -76,13 +76,11 @@ bool flight_park(struct flight *f)
 	uint64_t        now_us = flight_now_us(f), since_us = route_stranded_since_us(f->view, f->route);
 	uint64_t        patience_us = since_us + OUTAGE_OLD_US < now_us ? PARK_SHORT_US : PARK_US;
 
-	if (!f->parked_us)
-		f->parked_us = now_us;
-	if (since_us == NEVER_US || now_us >= f->parked_us + patience_us)
+	if (since_us == NEVER_US || now_us >= f->began_us + patience_us)
 		return false;
 	if (!f->refresh)
 		route_want(f->view, f->route);
-	flight_step_at(f, f->parked_us + patience_us);
+	flight_step_at(f, f->began_us + patience_us);
 	if (f->parked)
 		return true;
 	f->parked = true;

@@ -609,7 +609,6 @@ void resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsig
 {
 	struct resolver *r = arg;
 
-	flights_credit(r->flights, n);
 	refreshes_credit(r->refreshes, n);
 	for (unsigned i = 0; i < OUTCOMES; i++) {
 		if (!r->batch[i])

@@ -21,7 +21,7 @@
 #define LIKE_SENDS  4
 #define ROUNDS_REFUSED 4	/* rounds after which nobody is waited for who could not be reached */
 #define H_UNKNOWN_US   300000u	/* until an upstream's answers have shown how quick it is */
-#define HEDGE_TENTHS   10u	/* what a hedge costs; flights_credit() gives one for each query */
+#define HEDGE_TENTHS   10u	/* what a hedge costs; each flight brings one */
 #define LOOK_US        100000u	/* whether an upstream has come back, when nothing else is left */
 #define WAYS_MAX       64u	/* more upstreams than that in one route are never asked for one question */
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define LOOK_APART_US UINT64_C(30000000)	/* how long nobody has asked it before a look is due */
+#define PROBE_US      450000u	/* how long a probe is waited for: less than the shortest wait between two */
 #define ASKED_MAX 3	/* so often one name and type may be asked at once beside us (MATCH-15) */
 
 static void prober_on_timer(struct timer *t);
@@ -177,8 +178,11 @@ static void prober_go_on(struct prober *p)
 		prober_report(p, false);
 }
 
+/* While the breaker is open the next probe need not wait for this one: an answer counts whenever it comes. */
 static uint64_t prober_time_us(const struct prober *p)
 {
+	if (health_state(prober_health(p)) == HEALTH_OPEN)
+		return PROBE_US;
 	return atomic_load_explicit(&prober_health(p)->control_us, memory_order_relaxed);
 }
 
