@@ -19,7 +19,7 @@
 #define AHEAD_MIN_MS    250	/* … nor so shortly that the answer may come too late */
 #define LEARN_TTL_MIN_S 5u	/* with less, what is left and what is new cannot be told apart */
 #define GAIN_MS         2000	/* more than this beyond what was left is a new TTL */
-#define EXPLORE_ONE_IN  32u	/* early refreshes where they brought nothing so far */
+#define EXPLORE_ONE_IN  64u	/* early refreshes where they brought nothing so far */
 #define RETRY_MS        100	/* when the budget is used up */
 #define COST            10u	/* of a refresh, in tokens; a query gives one … */
 #define TOKENS_A_SECOND 200u	/* … and time so many */
@@ -259,7 +259,7 @@ static void refresh_begin(struct refresh *r)
 		refresh_let_go(r, CACHE_UNCLAIMED);
 		return;
 	}
-	r->early = found.left_ms > 0;
+	r->early = r->kind != STATS_PREFETCH_EXPIRY && found.left_ms > 0;
 	r->ttl_s = found.ttl_s;
 	r->left_ms = found.left_ms;
 	refresh_ask(r, route);

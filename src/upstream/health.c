@@ -23,7 +23,7 @@
 #define PROBE_WANTED_US   500000u	/* between probes while a client waits for any upstream */
 #define WANTED_US         1000000u
 #define PROBE_LOST_US     5000000u	/* no report by then: whoever took it has gone */
-#define EARLY_MOST        4
+#define EARLY_MOST        8
 #define LAG_MS            1000u
 #define TIMES_SAMPLES     32.0f		/* with so many known, quantiles are read … */
 #define TIMES_EVERY       8u		/* … for every eighth only */
@@ -391,8 +391,9 @@ void health_learn_early(struct health *h, bool gained)
 {
 	int8_t now = atomic_load_explicit(&h->early, memory_order_relaxed);
 
-	/* One that gained nothing is proof; several that did are needed to outweigh it. */
-	now = gained ? (int8_t)(now < EARLY_MOST ? now + 2 : EARLY_MOST) : -EARLY_MOST;
+	/* One that gained nothing is proof.  Of two upstreams that are caches the other may have had a younger copy, so
+	 * it takes a row of those that gained to outweigh it. */
+	now = gained ? (int8_t)(now < EARLY_MOST ? now + 1 : EARLY_MOST) : -EARLY_MOST;
 	atomic_store_explicit(&h->early, now, memory_order_relaxed);
 }
 
