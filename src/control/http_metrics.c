@@ -2,9 +2,10 @@
  *
  * Whatever has a row in a table of stats.h is a metric by itself: outcomes
  * become values of the label "outcome", counters become larder_<name>_total,
- * and those of an upstream larder_upstream_<name>_total with its name, except
- * that its failures are one family by reason.  The other numbers have their
- * rows here.
+ * and those of an upstream larder_upstream_<name>_total with its name.  Where
+ * counters divide one thing among them (the ways in which a try can fail), they
+ * are one family with a label, so that it can be summed: metrics_sets tells
+ * which.  The other numbers have their rows here.
  *
  * The two formats differ little: OpenMetrics names the family of a counter
  * without its _total, tells units, and ends with "# EOF".  Numbers and labels
@@ -16,6 +17,7 @@
 #include "control/http_metrics.h"
 
 #include "control/http_sight.h"
+#include "control/state.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -69,6 +71,37 @@ static const struct metrics_row {
 	  offsetof(struct http_sight, status.cache_size_octets) },
 	{ "cache_evicted", METRICS_COUNTER, "entries pushed out while still of use",
 	  offsetof(struct http_sight, status.cache_evicted) },
+};
+
+/* Counters that stand together in their enum, each event in exactly one of them.  The label's value is the row's
+ * name, without what is common to all of them. */
+struct metrics_set {
+	unsigned    first, last;
+	const char *common;
+	const char *name, *key, *help;
+};
+
+static const struct metrics_set metrics_sets[] = {
+	{ STATS_STALE_WAIT, STATS_STALE_OVERLOAD, "stale_", "stale_answers", "reason",
+	  "answers given out past their TTL, by what kept a fresh one away" },
+	{ STATS_PREFETCH_HIT, STATS_PREFETCH_EXPIRY, "prefetch_", "prefetches", "by",
+	  "refreshes begun before anybody had to wait, by what began them" },
+	{ STATS_PREFETCH_GAINED, STATS_PREFETCH_FAILED, "prefetch_", "prefetch_results", "result",
+	  "refreshes ended, by whether they brought a new TTL" },
+};
+
+static const struct metrics_set metrics_upstream_failures = {
+	UPSTREAM_TIMEOUT, UPSTREAM_MALFORMED, "", "upstream_failures", "reason",
+	"tries without a usable answer, by reason",
+};
+
+static const struct metrics_learnt {
+	const char *name, *help;
+	size_t      offset;	/* of a uint64_t, us, in struct health_view; 0: nothing learnt yet, and no sample */
+} metrics_learnt_rows[] = {
+	{ "upstream_hedge_seconds", "another upstream is asked as well when this one has not answered by then",
+	  offsetof(struct health_view, hedge_us) },
+	{ "upstream_timeout_seconds", "a try is given up then", offsetof(struct health_view, timeout_us) },
 };
 
 static const struct metrics_time {
@@ -217,11 +250,29 @@ static void metrics_queries(const struct metrics_writer *w, const struct stats_v
 	}
 }
 
-static void metrics_counters(const struct metrics_writer *w, const struct stats_view *s)
+static const struct metrics_set *metrics_set_of(unsigned counter)
 {
-	for (unsigned c = 0; c < STATS_COUNTERS; c++)
+	for (size_t i = 0; i < sizeof metrics_sets / sizeof *metrics_sets; i++)
+		if (counter >= metrics_sets[i].first && counter <= metrics_sets[i].last)
+			return &metrics_sets[i];
+	return NULL;
+}
+
+static void metrics_counter(const struct metrics_writer *w, const struct stats_view *s, unsigned c)
+{
+	const struct metrics_set *set = metrics_set_of(c);
+	struct metrics_label      label;
+
+	if (!set) {
 		metrics_single(w, stats_counter_rows[c].name, METRICS_COUNTER, stats_counter_rows[c].help,
 		               s->counter[c]);
+		return;
+	}
+	if (c == set->first)
+		metrics_family(w, set->name, METRICS_COUNTER, set->help);
+	label = (struct metrics_label){ set->key, stats_counter_rows[c].name + strlen(set->common) };
+	metrics_sample(w, set->name, "_total", &label);
+	fprintf(w->out, "} %" PRIu64 "\n", s->counter[c]);
 }
 
 static void metrics_values(const struct metrics_writer *w, const struct http_sight *s)
@@ -235,21 +286,29 @@ static void metrics_values(const struct metrics_writer *w, const struct http_sig
 	}
 }
 
-/* The failures stand together in enum upstream_counter. */
-static bool metrics_is_failure(unsigned c)
+/* ---- upstreams ---- */
+
+static struct metrics_label metrics_upstream(const struct http_sight *s, size_t i)
 {
-	return c >= UPSTREAM_TIMEOUT && c <= UPSTREAM_MALFORMED;
+	return (struct metrics_label){ "upstream", s->upstreams[i].name };
 }
 
-static void metrics_upstream_failures(const struct metrics_writer *w, const struct http_sight *s)
+static bool metrics_is_failure(unsigned c)
 {
-	metrics_family(w, "upstream_failures", METRICS_COUNTER, "tries without a usable answer, by reason");
-	for (size_t i = 0; i < s->upstream_count; i++)
-		for (unsigned c = UPSTREAM_TIMEOUT; metrics_is_failure(c); c++) {
-			const struct metrics_label upstream = { "upstream", s->upstreams[i].name };
+	return c >= metrics_upstream_failures.first && c <= metrics_upstream_failures.last;
+}
 
-			metrics_sample(w, "upstream_failures", "_total", &upstream);
-			fprintf(w->out, ",reason=\"%s\"} %" PRIu64 "\n", stats_upstream_rows[c].name,
+static void metrics_failures(const struct metrics_writer *w, const struct http_sight *s)
+{
+	const struct metrics_set *set = &metrics_upstream_failures;
+
+	metrics_family(w, set->name, METRICS_COUNTER, set->help);
+	for (size_t i = 0; i < s->upstream_count; i++)
+		for (unsigned c = set->first; c <= set->last; c++) {
+			const struct metrics_label upstream = metrics_upstream(s, i);
+
+			metrics_sample(w, set->name, "_total", &upstream);
+			fprintf(w->out, ",%s=\"%s\"} %" PRIu64 "\n", set->key, stats_upstream_rows[c].name,
 			        s->upstreams[i].stats.counter[c]);
 		}
 }
@@ -262,7 +321,7 @@ static void metrics_upstream_counter(const struct metrics_writer *w, const struc
 	snprintf(name, sizeof name, "upstream_%s", row->name);
 	metrics_family(w, name, METRICS_COUNTER, row->help);
 	for (size_t i = 0; i < s->upstream_count; i++) {
-		const struct metrics_label upstream = { "upstream", s->upstreams[i].name };
+		const struct metrics_label upstream = metrics_upstream(s, i);
 
 		metrics_sample(w, name, "_total", &upstream);
 		fprintf(w->out, "} %" PRIu64 "\n", s->upstreams[i].stats.counter[c]);
@@ -276,12 +335,76 @@ static void metrics_upstream_times(const struct metrics_writer *w, const struct 
 
 		metrics_family(w, row->name, METRICS_HISTOGRAM, row->help);
 		for (size_t i = 0; i < s->upstream_count; i++) {
-			const struct metrics_label upstream = { "upstream", s->upstreams[i].name };
+			const struct metrics_label upstream = metrics_upstream(s, i);
 			const void                *at = (const char *)&s->upstreams[i].stats + row->offset;
 
 			metrics_histogram(w, row->name, &upstream, at);
 		}
 	}
+}
+
+/* One of these is 1: a state that a query can select and an alert can wait for. */
+static void metrics_states(const struct metrics_writer *w, const struct http_sight *s)
+{
+	metrics_family(w, "upstream_state", METRICS_GAUGE, "1 for the state that the upstream is in, else 0");
+	for (size_t i = 0; i < s->upstream_count; i++)
+		for (unsigned state = 0; state < CONTROL_STATES; state++) {
+			const struct metrics_label upstream = metrics_upstream(s, i);
+
+			metrics_sample(w, "upstream_state", "", &upstream);
+			fprintf(w->out, ",state=\"%s\"} %d\n", control_state_names[state],
+			        state == control_state_of(&s->upstreams[i].health));
+		}
+}
+
+static void metrics_transitions_to(const struct metrics_writer *w, const struct control_upstream *up,
+                                   enum health_state to)
+{
+	const struct metrics_label upstream = { "upstream", up->name };
+
+	for (unsigned reason = 0; reason < HEALTH_REASONS; reason++) {
+		metrics_sample(w, "upstream_breaker_transitions", "_total", &upstream);
+		fprintf(w->out, ",to=\"%s\",reason=\"%s\"} %" PRIu64 "\n", health_state_names[to],
+		        health_reason_names[reason], up->health.transitions[to][reason]);
+	}
+}
+
+static void metrics_transitions(const struct metrics_writer *w, const struct http_sight *s)
+{
+	metrics_family(w, "upstream_breaker_transitions", METRICS_COUNTER,
+	               "changes of what larder thinks of an upstream, by the failure that led there");
+	for (size_t i = 0; i < s->upstream_count; i++)
+		for (unsigned to = HEALTH_GOOD; to <= HEALTH_OPEN; to++)
+			metrics_transitions_to(w, &s->upstreams[i], (enum health_state)to);
+}
+
+static void metrics_learnt(const struct metrics_writer *w, const struct http_sight *s,
+                           const struct metrics_learnt *row)
+{
+	metrics_family(w, row->name, METRICS_GAUGE, row->help);
+	for (size_t i = 0; i < s->upstream_count; i++) {
+		const struct metrics_label upstream = metrics_upstream(s, i);
+		uint64_t                   us;
+
+		memcpy(&us, (const char *)&s->upstreams[i].health + row->offset, sizeof us);
+		if (!us)
+			continue;
+		metrics_sample(w, row->name, "", &upstream);
+		fprintf(w->out, "} %" PRIu64 ".%06" PRIu64 "\n", us / 1000000, us % 1000000);
+	}
+}
+
+static void metrics_upstreams(const struct metrics_writer *w, const struct http_sight *s)
+{
+	metrics_states(w, s);
+	metrics_transitions(w, s);
+	metrics_failures(w, s);
+	for (unsigned c = 0; c < UPSTREAM_COUNTERS; c++)
+		if (!metrics_is_failure(c))
+			metrics_upstream_counter(w, s, c);
+	metrics_upstream_times(w, s);
+	for (size_t i = 0; i < sizeof metrics_learnt_rows / sizeof *metrics_learnt_rows; i++)
+		metrics_learnt(w, s, &metrics_learnt_rows[i]);
 }
 
 char *metrics_write(const struct http_sight *s, enum metrics_format format, size_t *len)
@@ -294,13 +417,10 @@ char *metrics_write(const struct http_sight *s, enum metrics_format format, size
 		return NULL;
 	metrics_process(&w, &s->status);
 	metrics_queries(&w, &s->stats);
-	metrics_counters(&w, &s->stats);
+	for (unsigned c = 0; c < STATS_COUNTERS; c++)
+		metrics_counter(&w, &s->stats, c);
 	metrics_values(&w, s);
-	metrics_upstream_failures(&w, s);
-	for (unsigned c = 0; c < UPSTREAM_COUNTERS; c++)
-		if (!metrics_is_failure(c))
-			metrics_upstream_counter(&w, s, c);
-	metrics_upstream_times(&w, s);
+	metrics_upstreams(&w, s);
 	if (w.open)
 		fputs("# EOF\n", w.out);
 	good = !ferror(w.out);

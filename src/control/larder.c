@@ -2,6 +2,7 @@
 #include "control/call.h"
 #include "control/control.h"
 #include "control/reply.h"
+#include "control/state.h"
 #include "dns/name.h"
 #include "dns/rrtype.h"
 
@@ -46,12 +47,6 @@ static const char *const larder_orders[] = {
 	[HEALTH_UP] = "up",
 	[HEALTH_DOWN] = "down",
 };
-
-/* The operator's word, or what larder found. */
-static const char *larder_state(const struct health_view *h)
-{
-	return h->order == HEALTH_AUTO ? health_state_names[h->own_state] : larder_orders[h->order];
-}
 
 static json_t *larder_us(uint64_t us)
 {
@@ -100,7 +95,7 @@ static json_t *larder_upstream_health(const struct control_upstream *up)
 	                 " s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
-	                 "state", larder_state(h),
+	                 "state", control_state_names[control_state_of(h)],
 	                 "order", larder_orders[h->order],
 	                 "reason", reply_text(h->failed_once ? health_reason_names[h->reason] : NULL),
 	                 "open_since_s", larder_since_s(h->opened_us, up->now_us),
@@ -126,7 +121,7 @@ static json_t *larder_upstream_stats(const struct control_upstream *up)
 	return json_pack("{s:o, s:o, s:s, s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
-	                 "state", larder_state(&up->health),
+	                 "state", control_state_names[control_state_of(&up->health)],
 	                 "counters", reply_counters(stats_upstream_rows, counters, UPSTREAM_COUNTERS),
 	                 "exchange", reply_latency(&up->stats.exchange));
 }

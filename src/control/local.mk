@@ -13,7 +13,8 @@ liblarder_a_SOURCES += \
 	src/control/interfaces.h \
 	src/control/larder.c \
 	src/control/reply.c src/control/reply.h \
-	src/control/service.c
+	src/control/service.c \
+	src/control/state.c src/control/state.h
 nodist_liblarder_a_SOURCES = src/control/interfaces.c
 
 # The descriptions that GetInterfaceDescription serves, as C strings.

@@ -86,13 +86,40 @@ static void test_buckets_rise(void **state)
 	http_sight_done(&s);
 }
 
+/* Counters that divide one thing among them are one family. */
+static const struct {
+	enum stats_counter counter;
+	const char        *series;
+} labelled[] = {
+	{ STATS_STALE_WAIT, "stale_answers_total{reason=\"wait\"}" },
+	{ STATS_STALE_FAILED, "stale_answers_total{reason=\"failed\"}" },
+	{ STATS_STALE_HELD, "stale_answers_total{reason=\"held\"}" },
+	{ STATS_STALE_DOWN, "stale_answers_total{reason=\"down\"}" },
+	{ STATS_STALE_REFRESH, "stale_answers_total{reason=\"refresh\"}" },
+	{ STATS_STALE_OVERLOAD, "stale_answers_total{reason=\"overload\"}" },
+	{ STATS_PREFETCH_HIT, "prefetches_total{by=\"hit\"}" },
+	{ STATS_PREFETCH_TIMER, "prefetches_total{by=\"timer\"}" },
+	{ STATS_PREFETCH_EXPIRY, "prefetches_total{by=\"expiry\"}" },
+	{ STATS_PREFETCH_GAINED, "prefetch_results_total{result=\"gained\"}" },
+	{ STATS_PREFETCH_USELESS, "prefetch_results_total{result=\"useless\"}" },
+	{ STATS_PREFETCH_FAILED, "prefetch_results_total{result=\"failed\"}" },
+};
+
+static void counter_series(char *out, size_t size, unsigned c)
+{
+	snprintf(out, size, "%s_total", stats_counter_rows[c].name);
+	for (size_t i = 0; i < sizeof labelled / sizeof *labelled; i++)
+		if (labelled[i].counter == c)
+			snprintf(out, size, "%s", labelled[i].series);
+}
+
 /* Every row of the tables of stats.h, with its value, in the form of its table. */
 static void test_every_row(void **state)
 {
 	struct fake_control fake;
 	struct http_sight   s = fake_sight(&fake);
 	size_t              len;
-	char               *text, line[256];
+	char               *text, line[256], series[128];
 
 	(void)state;
 	for (unsigned i = 0; i < STATS_COUNTERS; i++)
@@ -107,7 +134,8 @@ static void test_every_row(void **state)
 	text = metrics_write(&s, METRICS_TEXT, &len);
 	assert_non_null(text);
 	for (unsigned i = 0; i < STATS_COUNTERS; i++) {
-		snprintf(line, sizeof line, "larder_%s_total %u", stats_counter_rows[i].name, 1000 + i);
+		counter_series(series, sizeof series, i);
+		snprintf(line, sizeof line, "larder_%s %u", series, 1000 + i);
 		has(text, line);
 	}
 	for (unsigned i = 0; i < OUTCOMES; i++) {
@@ -126,6 +154,100 @@ static void test_every_row(void **state)
 	}
 	has(text, "larder_upstream_handshake_duration_seconds_count{upstream=\"a\"} 4");
 	has(text, "larder_upstream_resumption_duration_seconds_count{upstream=\"a\"} 5");
+	free(text);
+	http_sight_done(&s);
+}
+
+/* A family is told of once, however many series it has. */
+static void test_families_are_whole(void **state)
+{
+	struct fake_control fake;
+	struct http_sight   s = fake_sight(&fake);
+	size_t              len;
+	char               *text = metrics_write(&s, METRICS_TEXT, &len);
+	const char         *end;
+
+	(void)state;
+	assert_non_null(text);
+	for (char *p = strstr(text, "# TYPE "); p; p = strstr(p + 1, "# TYPE ")) {
+		char line[128];
+
+		end = strchr(p + 7, ' ');
+		snprintf(line, sizeof line, "%.*s", (int)(end + 1 - p), p);
+		if (strstr(p + 1, line))
+			fail_msg("twice: %s", line);
+	}
+	free(text);
+	http_sight_done(&s);
+}
+
+static void has_state(const char *text, const char *current)
+{
+	static const char *const states[] = { "good", "suspect", "open", "up", "down" };
+	char                     line[128];
+
+	for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+		snprintf(line, sizeof line, "larder_upstream_state{upstream=\"a\",state=\"%s\"} %d", states[i],
+		         !strcmp(states[i], current));
+		has(text, line);
+	}
+}
+
+/* One state at a time; an order outweighs what was found. */
+static void test_states(void **state)
+{
+	static const struct {
+		enum health_order order;
+		enum health_state found;
+		const char       *state;
+	} rows[] = {
+		{ HEALTH_AUTO, HEALTH_GOOD, "good" },    { HEALTH_AUTO, HEALTH_SUSPECT, "suspect" },
+		{ HEALTH_AUTO, HEALTH_OPEN, "open" },    { HEALTH_UP, HEALTH_OPEN, "up" },
+		{ HEALTH_DOWN, HEALTH_GOOD, "down" },
+	};
+	struct fake_control fake;
+	struct http_sight   s = fake_sight(&fake);
+
+	(void)state;
+	s.upstreams[0].name = "a";
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		size_t len;
+		char  *text;
+
+		s.upstreams[0].health.order = rows[i].order;
+		s.upstreams[0].health.own_state = rows[i].found;
+		text = metrics_write(&s, METRICS_TEXT, &len);
+		assert_non_null(text);
+		has_state(text, rows[i].state);
+		free(text);
+	}
+	http_sight_done(&s);
+}
+
+/* What was learnt of an upstream, and its changes; times that are not known have no series. */
+static void test_health(void **state)
+{
+	struct fake_control fake;
+	struct http_sight   s = fake_sight(&fake);
+	size_t              len;
+	char               *text;
+
+	(void)state;
+	s.upstreams[0].name = "a";
+	s.upstreams[1].name = "b";
+	s.upstreams[0].health.hedge_us = 24001;
+	s.upstreams[0].health.timeout_us = 1360000;
+	s.upstreams[1].health.hedge_us = 0;
+	s.upstreams[0].health.transitions[HEALTH_OPEN][HEALTH_NO_ROUTE] = 4;
+	s.upstreams[0].health.transitions[HEALTH_GOOD][HEALTH_SILENT] = 5;
+	text = metrics_write(&s, METRICS_TEXT, &len);
+	assert_non_null(text);
+	has(text, "larder_upstream_hedge_seconds{upstream=\"a\"} 0.024001");
+	has(text, "larder_upstream_timeout_seconds{upstream=\"a\"} 1.360000");
+	assert_null(strstr(text, "larder_upstream_hedge_seconds{upstream=\"b\"}"));
+	has(text, "larder_upstream_breaker_transitions_total{upstream=\"a\",to=\"open\",reason=\"no-route\"} 4");
+	has(text, "larder_upstream_breaker_transitions_total{upstream=\"a\",to=\"good\",reason=\"silent\"} 5");
+	has(text, "larder_upstream_breaker_transitions_total{upstream=\"a\",to=\"suspect\",reason=\"closed\"} 0");
 	free(text);
 	http_sight_done(&s);
 }
@@ -172,6 +294,9 @@ int main(void)
 		cmocka_unit_test(test_buckets),
 		cmocka_unit_test(test_buckets_rise),
 		cmocka_unit_test(test_every_row),
+		cmocka_unit_test(test_families_are_whole),
+		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_health),
 		cmocka_unit_test(test_labels_are_escaped),
 		cmocka_unit_test(test_memory),
 	};
