@@ -2,12 +2,13 @@
  *
  * Each check looks at what was counted lately and says what it saw in words
  * and in a state; the worst state is the whole's.  A check says nothing bad on
- * thin evidence: one name that nobody answers for is not a dead upstream, and
- * three slow answers are no quantile.
+ * thin evidence: three slow answers are no quantile, and whether an upstream
+ * works is what its breaker has found out by questions of its own.
  */
 #include "control/http_checkup.h"
 
 #include "control/reply.h"
+#include "control/state.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -67,37 +68,47 @@ static uint64_t checkup_signs_of_life(const struct control_upstream *up)
 	       c[UPSTREAM_LATE];
 }
 
-static enum checkup_state checkup_of_upstream(const struct control_upstream *up)
+/* It answers too often for the breaker to open, and too seldom to be of use. */
+static bool checkup_is_unreliable(const struct control_upstream *up)
 {
-	uint64_t silences = checkup_silences(up), signs = checkup_signs_of_life(up);
+	uint64_t silences = checkup_silences(up);
 
-	if (silences < CHECKUP_FEW_SILENCES)
-		return CHECKUP_HEALTHY;
-	if (!signs)
-		return CHECKUP_FAILING;
-	return silences > signs / 4 ? CHECKUP_DEGRADED : CHECKUP_HEALTHY;
+	return silences >= CHECKUP_FEW_SILENCES && silences > checkup_signs_of_life(up) / 4;
 }
 
-/* Failing only when all that were asked fail: one that nobody asks is of unknown help.  And only when there was
- * something to ask: probes go to the dead alone, and say nothing of the others. */
+/* An order to ask it does not make it answer, so what larder finds counts; but one that was taken out of use is
+ * as it should be. */
+static enum checkup_state checkup_of_upstream(const struct control_upstream *up)
+{
+	if (up->health.order == HEALTH_DOWN)
+		return CHECKUP_HEALTHY;
+	switch (up->health.own_state) {
+	case HEALTH_OPEN:
+		return CHECKUP_FAILING;
+	case HEALTH_SUSPECT:
+		return CHECKUP_DEGRADED;
+	case HEALTH_GOOD:
+		break;
+	}
+	return checkup_is_unreliable(up) ? CHECKUP_DEGRADED : CHECKUP_HEALTHY;
+}
+
+/* One that fails is no harm while its routes have another; that some route has none is the daemon's trouble. */
 static void checkup_upstreams(const struct http_sight *s, struct checkup_finding *f)
 {
-	bool   flown = s->stats.counter[STATS_FLIGHTS] > 0;
-	size_t asked = 0, bad[] = { 0, 0, 0 };
+	size_t bad[] = { 0, 0, 0 };
 
-	for (size_t i = 0; i < s->upstream_count; i++) {
-		asked += s->upstreams[i].stats.counter[UPSTREAM_SENT] > 0;
+	for (size_t i = 0; i < s->upstream_count; i++)
 		bad[checkup_of_upstream(&s->upstreams[i])]++;
-	}
-	if (s->status.trouble || (flown && asked && bad[CHECKUP_FAILING] == asked))
+	if (s->status.trouble)
 		f->state = CHECKUP_FAILING;
 	else if (bad[CHECKUP_DEGRADED] || bad[CHECKUP_FAILING])
 		f->state = CHECKUP_DEGRADED;
 	if (s->status.trouble)
 		snprintf(f->detail, sizeof f->detail, "%s", s->status.trouble);
 	else
-		snprintf(f->detail, sizeof f->detail, "%zu of %zu asked, %zu unreliable, %zu silent",
-		         asked, s->upstream_count, bad[CHECKUP_DEGRADED], bad[CHECKUP_FAILING]);
+		snprintf(f->detail, sizeof f->detail, "%zu in all, %zu suspect or unreliable, %zu not answering",
+		         s->upstream_count, bad[CHECKUP_DEGRADED], bad[CHECKUP_FAILING]);
 }
 
 /* ---- the other checks ---- */
@@ -183,12 +194,11 @@ json_t *checkup_report(const struct checkup *c, struct http_sight *now, enum che
 
 static json_t *checkup_upstream(const struct control_upstream *up)
 {
-	bool asked = up->stats.counter[UPSTREAM_SENT] > 0;
-
-	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
-	                 "status", asked ? checkup_names[checkup_of_upstream(up)] : "idle",
+	                 "status", checkup_names[checkup_of_upstream(up)],
+	                 "state", control_state_names[control_state_of(&up->health)],
 	                 "counters", reply_counters(stats_upstream_rows, up->stats.counter, UPSTREAM_COUNTERS),
 	                 "exchange", reply_latency(&up->stats.exchange),
 	                 "connect", reply_latency(&up->stats.connect),

@@ -15,7 +15,7 @@
 enum checkup_state {
 	CHECKUP_HEALTHY,
 	CHECKUP_DEGRADED,	/* clients are answered, but something is wrong */
-	CHECKUP_FAILING,		/* names that are not in the cache cannot be resolved */
+	CHECKUP_FAILING,		/* some names that are not in the cache cannot be resolved */
 };
 
 /* Zeroed: nothing was seen before, so everything since the start counts. */

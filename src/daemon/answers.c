@@ -17,6 +17,35 @@
 
 #define DEFAULT_SOCKET "/run/larder/io.larder"
 
+static bool daemon_route_works(const struct daemon *d, const struct route_conf *route)
+{
+	for (size_t i = 0; i < route->upstream_count; i++)
+		if (health_works(&d->setup->upstreams[route->upstreams[i]]->health))
+			return true;
+	return false;
+}
+
+/* NULL, or what keeps us from answering.  A route never asks another's upstreams, so one is enough. */
+static const char *daemon_trouble(struct daemon *d)
+{
+	const struct policy_conf *policy = &d->conf->policy;
+	char                      suffix[DNS_NAME_TEXT_MAX];
+
+	if (!policy->routes[0].upstream_count)
+		return "no upstream: names outside the routes get SERVFAIL";
+	for (size_t i = 0; i < policy->route_count; i++) {
+		const struct route_conf *route = &policy->routes[i];
+
+		if (daemon_route_works(d, route))
+			continue;
+		dns_name_to_text(route->suffix, route->suffix_len, suffix);
+		snprintf(d->trouble, sizeof d->trouble,
+		         "no upstream for %s works: names that are not in the cache get SERVFAIL", suffix);
+		return d->trouble;
+	}
+	return NULL;
+}
+
 static void daemon_status(void *arg, struct control_status *out)
 {
 	struct daemon     *d = arg;
@@ -32,8 +61,7 @@ static void daemon_status(void *arg, struct control_status *out)
 	out->config_file = d->args->file;
 	out->upstreams_from_resolv = d->conf->from_resolv;
 	out->resolv_file = d->conf->resolv_file;
-	if (!d->conf->policy.routes[0].upstream_count)
-		out->trouble = "no upstream: names outside the routes get SERVFAIL";
+	out->trouble = daemon_trouble(d);
 	out->listen_count = d->listening_count < max ? d->listening_count : max;
 	for (size_t i = 0; i < out->listen_count; i++)
 		d->listen_texts[i] = d->listening[i].text;

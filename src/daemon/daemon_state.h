@@ -11,6 +11,7 @@
 #include "daemon/netwatch.h"
 #include "daemon/service.h"
 #include "daemon/worker.h"
+#include "dns/name.h"
 
 #include <stdbool.h>
 #include <sys/stat.h>
@@ -50,7 +51,8 @@ struct daemon {
 	struct netway          *netways;	/* to each upstream of setup; NULL: not looked up yet */
 	struct file_mark        resolv_mark;
 	uint64_t                started_us, loaded_us;
-	const char             *listen_texts[64];	/* for control_status */
+	const char             *listen_texts[64];	/* for control_status … */
+	char                    trouble[DNS_NAME_TEXT_MAX + 128];	/* … too */
 	bool                    control_is_ours;	/* we made its file */
 	bool                    refused;	/* the last reload was */
 	bool                    stopping;

@@ -428,3 +428,13 @@ void health_read(struct health *h, struct health_view *out)
 	memcpy(out->transitions, h->transitions, sizeof out->transitions);
 	pthread_mutex_unlock(&h->lock);
 }
+
+bool health_works(struct health *h)
+{
+	bool works;
+
+	pthread_mutex_lock(&h->lock);
+	works = h->own_state != HEALTH_OPEN && h->order != HEALTH_DOWN;
+	pthread_mutex_unlock(&h->lock);
+	return works;
+}

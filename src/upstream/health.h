@@ -151,6 +151,8 @@ struct health_view {
 	struct health_question control;
 };
 void health_read(struct health *h, struct health_view *out);
+/* Can anything be had from it now?  An order to ask it does not make it answer. */
+bool health_works(struct health *h);
 
 static inline enum health_state health_state(const struct health *h)
 {

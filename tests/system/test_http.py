@@ -591,6 +591,41 @@ def test_dead_upstream_fails_and_is_forgiven(upstream, clock):  # noqa: F811
     dead.stop()
 
 
+def test_route_without_an_upstream_fails(upstream):
+    """Where a route's last upstream is gone, names below it are, whatever
+    works elsewhere; and larderctl says the same."""
+    port, dead = free_port(), Upstream()
+    where = f"udp://{dead.url}"
+    dead.stop()
+    conf = http_conf(port, **{"query-timeout": "300ms"},
+                     upstreams={"spare": {"url": upstream.url}},
+                     routes={"corp.example": [where]})
+    with Larder(upstream, conf=conf) as larder:
+        for _ in range(3):
+            larder.ask(fresh_name("a").split(".")[0] + ".corp.example.")
+            larder.ask(fresh_name())
+        assert health(port)[0] == "failing"
+        detail = json.loads(get(port, "/health").text)["checks"][0]["detail"]
+        assert "no upstream for corp.example. works" in detail
+        status = json.loads(larder.ctl("--json", "status").stdout)
+        assert status["trouble"] == detail
+        _, upstreams = health(port, "/health/network")
+        assert upstreams[where]["state"] == "open"
+        assert upstreams[where]["status"] == "failing"
+        got = scrape(port)
+        label = "upstream=" + where
+        assert got["larder_upstream_state", label, "state=open"] == 1
+        assert got["larder_upstream_state", label, "state=good"] == 0
+        assert got["larder_upstream_breaker_transitions_total", label,
+                   "to=open", "reason=unreachable"] == 1
+        larder.rewrite(conf | {"routes": {"corp.example": [where, "spare"]}})
+        assert larder.ctl("reload").returncode == 0
+        assert health(port)[0] == "degraded"
+        assert larder.ctl("upstream", where, "down").returncode == 0
+        assert health(port)[0] == "healthy"
+        assert scrape(port)["larder_upstream_state", label, "state=down"] == 1
+
+
 def pass_by(clock, port, seconds):  # noqa: F811
     """Time passes, and larderd has noticed when this returns."""
     clock.pass_by(seconds)
