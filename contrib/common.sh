@@ -17,7 +17,7 @@ packages_build="gcc libc6-dev make autoconf automake pkg-config
 packages_try="bind9-dnsutils nsd"
 packages_check="libcmocka-dev python3 python3-pytest python3-dnspython
 	bind9-dnsutils knot-dnsutils ldnsutils nsd unbound
-	iproute2 util-linux prometheus python3-prometheus-client"
+	iproute2 util-linux prometheus python3-prometheus-client python3-yaml"
 # Servers among them: never started and never enabled by us.
 packages_daemons="nsd unbound prometheus"
 

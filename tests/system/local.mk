@@ -38,6 +38,11 @@ EXTRA_DIST += \
 	tests/system/test_size.py \
 	tests/system/test_special.py \
 	tests/system/test_split.py \
-	tests/system/test_tcp.py
+	tests/system/test_tcp.py \
+	tests/system/test_watching.py \
+	tests/system/web.py
 
-EXTRA_DIST += contrib/README.md contrib/check contrib/common.sh contrib/try
+EXTRA_DIST += contrib/README.md contrib/check contrib/common.sh contrib/try \
+	contrib/prometheus/README.md \
+	contrib/prometheus/larder.rules.test.yml \
+	contrib/prometheus/larder.rules.yml
