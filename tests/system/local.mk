@@ -43,6 +43,7 @@ EXTRA_DIST += \
 	tests/system/web.py
 
 EXTRA_DIST += contrib/README.md contrib/check contrib/common.sh contrib/try \
+	contrib/grafana/README.md contrib/grafana/larder.json \
 	contrib/prometheus/README.md \
 	contrib/prometheus/larder.rules.test.yml \
 	contrib/prometheus/larder.rules.yml

@@ -1,6 +1,7 @@
 """What contrib/ has for those who watch larder: alerts and a dashboard ask
 only for what larderd serves, and each alert speaks when it should."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -148,3 +149,74 @@ def test_faults_in_an_alert_are_found(index, tmp_path):
         done = promtool("test", "rules", tmp_path / RULE_TESTS.name)
         assert done.returncode == 1, fault
         assert "alertname: " + fault["alert"] in done.stderr, done.stderr
+
+
+# --- dashboard --------------------------------------------------------------
+
+DASHBOARD = json.loads((CONTRIB / "grafana/larder.json").read_text())
+PANELS = [p for p in DASHBOARD["panels"] if p["type"] != "row"]
+VARIABLES = {"$__rate_interval": "5m", "$job": ".*", "$instance": ".*"}
+
+
+def filled(query):
+    """A query as Grafana sends it."""
+    for variable, value in VARIABLES.items():
+        query = query.replace(variable, value)
+    assert "$" not in query, query
+    return query
+
+
+def panel_queries():
+    return [(panel, target) for panel in PANELS for target in panel["targets"]]
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda p: p["title"])
+def test_panel_asks_for_what_is_there(panel, series):
+    for target in panel["targets"]:
+        query = filled(target["expr"])
+        assert complaints(query, series) == []
+        kept = re.findall(r"\bby \(([^)]*)\)", query)
+        for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
+            assert all(label in k for k in kept), target["legendFormat"]
+
+
+def test_the_rest_of_the_dashboard_asks_for_what_is_there(series):
+    for note in DASHBOARD["annotations"]["list"]:
+        assert complaints(filled(note["expr"]), series) == []
+    names = set()
+    for variable in DASHBOARD["templating"]["list"]:
+        names.add("$" + variable["name"])
+        if variable["type"] == "query":
+            assert complaints(filled(variable["query"]["query"]), series) == []
+    assert names >= {v for v in VARIABLES if not v.startswith("$__")}
+
+
+def test_every_panel_can_be_seen():
+    """Unlike titles and ids, an explanation each, no overlaps."""
+    every = DASHBOARD["panels"]
+    for key in "id", "title":
+        assert len({p[key] for p in every}) == len(every)
+    for panel, target in panel_queries():
+        assert panel["description"]
+        assert (panel["datasource"] == target["datasource"]
+                == {"type": "prometheus", "uid": "${datasource}"})
+        assert 'instance=~"$instance"' in target["expr"]
+    cells = [(x, y) for p in every for g in [p["gridPos"]]
+             for x in range(g["x"], g["x"] + g["w"])
+             for y in range(g["y"], g["y"] + g["h"])]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) == 23
+
+
+@needs_promtool
+def test_queries_of_the_dashboard_can_be_parsed(tmp_path):
+    exprs = [target["expr"] for _, target in panel_queries()]
+    exprs += [note["expr"] for note in DASHBOARD["annotations"]["list"]]
+    rules = [{"record": f"query:{n}", "expr": filled(expr)}
+             for n, expr in enumerate(exprs)]
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump(
+        {"groups": [{"name": "larder", "rules": rules}]}))
+    done = promtool("check", "rules", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(exprs)} rules found" in done.stdout
