@@ -32,6 +32,7 @@ struct refresh {
 	struct refreshes *all;
 	struct cache_key  key;		/* its qname is our own */
 	enum stats_counter kind;	/* what has begun it, or will */
+	bool              explore;	/* early in any case, to see whether that still brings nothing */
 	bool              early;	/* asked before the end of the TTL */
 	uint32_t          stored;	/* which answer is being refreshed … */
 	uint32_t          ttl_s;	/* … its TTL … */
@@ -205,7 +206,8 @@ static void refresh_plan(struct refresh *r, size_t route, const struct cache_fou
 {
 	struct refreshes *rs = r->all;
 
-	r->early = refreshes_early_pays(rs, route) || !rng_below(rs->env.upstream->rng, EXPLORE_ONE_IN);
+	r->explore = !rng_below(rs->env.upstream->rng, EXPLORE_ONE_IN);
+	r->early = r->explore || refreshes_early_pays(rs, route);
 	r->kind = r->early ? STATS_PREFETCH_TIMER : STATS_PREFETCH_EXPIRY;
 	refresh_wait(r, r->early ? found->left_ms - refreshes_ahead_ms(rs, found->ttl_s) :
 	                           found->left_ms + refreshes_lag_ms(rs, route));
@@ -257,6 +259,11 @@ static void refresh_begin(struct refresh *r)
 	    !cache_peek(rs->env.cache, &r->key, refreshes_boot_ms(rs), &found) ||
 	    found.stored != r->stored || found.claim != CACHE_CLAIMED || found.left_ms < -REFRESH_GRACE_MS) {
 		refresh_let_go(r, CACHE_UNCLAIMED);
+		return;
+	}
+	if (r->kind == STATS_PREFETCH_TIMER && !r->explore && !refreshes_early_pays(rs, route)) {
+		r->kind = STATS_PREFETCH_EXPIRY;	/* that has been learned meanwhile */
+		refresh_wait(r, found.left_ms + refreshes_lag_ms(rs, route));
 		return;
 	}
 	r->early = r->kind != STATS_PREFETCH_EXPIRY && found.left_ms > 0;
