@@ -1,7 +1,8 @@
 /* test_cache.c - the cache against a table that says what it must know.
  *
  * Time is a number here: TTLs of days pass at once.  Rows CACHE-01, -02, -06,
- * -08, -14, -16, -17, NEG-03, NEG-04, FAIL-03, FAIL-04, FAIL-07, FAIL-08.
+ * -08, -14, -16, -17, NEG-03, NEG-04, FAIL-03, FAIL-04, FAIL-07, FAIL-08, and of
+ * stale data STALE-02, -06, -08, -11, -12.
  */
 #include "unit.h"
 
@@ -38,6 +39,14 @@ static void put_u32(uint8_t *p, uint32_t v)
 static uint32_t get_u32(const uint8_t *p)
 {
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Makes it an alias: its first record is the name's own CNAME. */
+static void sample_alias(struct sample *s)
+{
+	static const uint8_t cname[] = { 0xc0, DNS_HEADER_LEN, 0, DNS_CNAME };
+
+	memcpy(s->body, cname, sizeof cname);
 }
 
 static void sample_make(struct sample *s, enum dns_answer_kind kind, uint32_t ttl_s, uint32_t mark)
@@ -80,13 +89,16 @@ struct known {
 	uint64_t stored;		/* sixteenths of a second */
 	uint32_t ttl_s, mark;
 	uint8_t  kind, failures;
-	bool     crosses;
+	uint8_t  hits, claim;
+	uint16_t epoch;
+	bool     crosses, alias;
 };
 
 struct model {
 	struct dice   *d;
 	struct cache  *cache;
 	uint64_t       now_ms;
+	uint32_t       stale_s;
 	uint32_t       next_mark;
 	bool           forgets;			/* a small cache: what was known may be gone */
 	/* type 0: NXDOMAIN; variants with CACHE_FAILED: held failures */
@@ -152,50 +164,194 @@ static struct pick model_pick(struct model *m)
 	return p;
 }
 
-/* Data for the type, else NXDOMAIN, else a held failure; NULL: nothing is known. */
-static const struct known *model_best(const struct model *m, const struct pick *p)
+/* Data for the type, else NXDOMAIN; NULL: nothing is known for certain. */
+static struct known *model_fresh(const struct model *m, const struct pick *p)
 {
-	return model_is_fresh(m, p->exact) ? p->exact : model_is_fresh(m, p->nxdomain) ? p->nxdomain :
-	       model_is_fresh(m, p->failure) ? p->failure : NULL;
+	return model_is_fresh(m, p->exact) ? p->exact : model_is_fresh(m, p->nxdomain) ? p->nxdomain : NULL;
+}
+
+static bool model_is_useful(const struct model *m, const struct known *k)
+{
+	return m->stale_s && k->is && model_age_s(m, k) < (uint64_t)k->ttl_s + m->stale_s;
+}
+
+/* STALE-11: of its other types one is newer, and makes it an alias where it was none, or the other way round. */
+static bool model_is_outlived(const struct model *m, const struct pick *p)
+{
+	for (unsigned t = 1; t <= TYPES; t++) {
+		const struct known *o = &m->known[p->name][t][p->variant][p->route];
+
+		if (qtypes[t] != 65280 && o->is && o->kind == DNS_ANSWER_POSITIVE &&
+		    p->exact->kind == DNS_ANSWER_POSITIVE && o->stored > p->exact->stored &&
+		    o->alias != p->exact->alias)
+			return true;
+	}
+	return false;
+}
+
+/* Past its TTL, but within the stale window; of two the one that was learned last. */
+static struct known *model_stale(const struct model *m, const struct pick *p)
+{
+	bool exact = model_is_useful(m, p->exact), nxdomain = model_is_useful(m, p->nxdomain);
+
+	if (nxdomain && (!exact || p->nxdomain->stored > p->exact->stored))
+		return p->nxdomain;
+	return exact && !model_is_outlived(m, p) ? p->exact : NULL;
+}
+
+/* What claims, peeking and stale answers are about. */
+static struct known *model_useful(const struct model *m, const struct pick *p)
+{
+	struct known *k = model_fresh(m, p);
+
+	return k ? k : model_stale(m, p);
+}
+
+/* In a cache that forgets, what would be better may be gone: then it is the one that was found. */
+static struct known *model_found(const struct model *m, const struct pick *p, struct known *k,
+                                 const struct cache_found *found)
+{
+	if (!m->forgets)
+		return k;
+	return found->kind == DNS_ANSWER_FAILURE ? p->failure :
+	       found->kind == DNS_ANSWER_NXDOMAIN ? p->nxdomain : p->exact;
+}
+
+static void model_check_described(const struct model *m, const struct known *k, const struct cache_found *found)
+{
+	int64_t age = (int64_t)(model_time(m) - k->stored);
+
+	holds(m->d, found->kind == k->kind);
+	holds(m->d, found->ttl_s == k->ttl_s);
+	holds(m->d, found->left_ms == ((int64_t)k->ttl_s * 16 - age) * 1000 / 16);
+	holds(m->d, found->stored == (uint32_t)k->stored);
+	holds(m->d, found->claim == (k->kind == DNS_ANSWER_FAILURE ? CACHE_UNCLAIMED : k->claim));
+}
+
+/* The same octets as were put in, but for the TTLs. */
+static void model_check_copied(const struct model *m, struct known *k, const struct cache_found *found,
+                               uint8_t *out, uint32_t first_s, uint32_t second_s)
+{
+	struct sample want;
+
+	sample_make(&want, (enum dns_answer_kind)k->kind, k->ttl_s, k->mark);
+	if (k->alias)
+		sample_alias(&want);
+	holds(m->d, found->head.rcode == want.answer.rcode);
+	holds(m->d, found->fit == DNS_FIT_WHOLE && found->len == BODY_LEN);
+	holds(m->d, found->head.ancount == 1 && found->head.nscount == 2 && found->head.arcount == 3);
+	holds(m->d, get_u32(out + 6) == first_s && get_u32(out + 23) == second_s);
+	put_u32(out + 6, k->ttl_s);
+	put_u32(out + 23, k->ttl_s + 100);
+	holds(m->d, !memcmp(out, want.body, BODY_LEN));
+	k->hits += k->hits < UINT8_MAX;
+	holds(m->d, found->hits == k->hits);
 }
 
 static void model_find(struct model *m)
 {
-	struct pick         p = model_pick(m);
-	const struct known *k = model_best(m, &p);
-	struct cache_found  found;
-	struct sample       want;
-	uint8_t             out[BODY_LEN];
-	uint32_t            age;
+	struct pick        p = model_pick(m);
+	struct known      *k = model_fresh(m, &p), *failure = model_is_fresh(m, p.failure) ? p.failure : NULL;
+	enum cache_result  want = k ? CACHE_FRESH : CACHE_MISS, result;
+	struct cache_found found;
+	uint8_t            out[BODY_LEN];
+	uint32_t           age;
 
 	if (dice_one_in(m->d, 3)) {
 		cache_prefetch_slot(m->cache, &p.key);
 		cache_prefetch_entry(m->cache, &p.key);
 	}
+	if (!k) {
+		k = model_stale(m, &p);
+		want = k ? CACHE_STALE : failure ? CACHE_FRESH : CACHE_MISS;
+		k = k ? k : failure;
+	}
 	memset(out, 0xee, sizeof out);
-	if (cache_find(m->cache, &p.key, m->now_ms, out, sizeof out, &found) == CACHE_MISS) {
-		holds(m->d, m->forgets || !k);
+	result = cache_find(m->cache, &p.key, m->now_ms, out, sizeof out, &found);
+	holds(m->d, m->forgets || result == want);
+	if (result == CACHE_MISS)
+		return;
+	k = model_found(m, &p, k, &found);
+	if (!m->forgets || k != p.failure)
+		model_check_described(m, k, &found);
+	if (result == CACHE_STALE) {		/* nothing was copied; a held failure is told of */
+		holds(m->d, model_is_useful(m, k) && out[0] == 0xee);
+		holds(m->d, m->forgets || found.failed == (failure != NULL));
+		holds(m->d, !found.failed || found.epoch == p.failure->epoch);
 		return;
 	}
-	if (m->forgets)			/* what would be better may have been forgotten */
-		k = found.kind == DNS_ANSWER_FAILURE ? p.failure :
-		    found.kind == DNS_ANSWER_NXDOMAIN ? p.nxdomain : p.exact;
-	holds(m->d, k && model_is_fresh(m, k));
-	holds(m->d, found.kind == k->kind);
+	holds(m->d, model_is_fresh(m, k) && !found.failed);
 	if (k->kind == DNS_ANSWER_FAILURE) {
 		holds(m->d, found.head.rcode == DNS_SERVFAIL && found.len == 0);
+		holds(m->d, found.epoch == k->epoch);
 		return;
 	}
-	sample_make(&want, (enum dns_answer_kind)k->kind, k->ttl_s, k->mark);
-	holds(m->d, found.head.rcode == want.answer.rcode);
-	holds(m->d, found.fit == DNS_FIT_WHOLE && found.len == BODY_LEN);
-	holds(m->d, found.head.ancount == 1 && found.head.nscount == 2 && found.head.arcount == 3);
 	age = (uint32_t)model_age_s(m, k);
-	holds(m->d, get_u32(out + 6) == k->ttl_s - age);	/* CACHE-01, CACHE-02 */
-	holds(m->d, get_u32(out + 23) == k->ttl_s + 100 - age);
-	put_u32(out + 6, k->ttl_s);
-	put_u32(out + 23, k->ttl_s + 100);
-	holds(m->d, !memcmp(out, want.body, BODY_LEN));
+	model_check_copied(m, k, &found, out, k->ttl_s - age, k->ttl_s + 100 - age);	/* CACHE-01, CACHE-02 */
+}
+
+/* STALE-02: all TTLs of a stale reply are alike. */
+static void model_find_stale(struct model *m)
+{
+	struct pick        p = model_pick(m);
+	struct known      *k = model_useful(m, &p);
+	uint32_t           ttl_s = 1 + (uint32_t)dice_below(m->d, 30);
+	struct cache_found found;
+	uint8_t            out[BODY_LEN];
+	bool               is = cache_find_stale(m->cache, &p.key, m->now_ms, ttl_s, out, sizeof out, &found);
+
+	holds(m->d, m->forgets || is == (k != NULL));
+	if (!is)
+		return;
+	k = model_found(m, &p, k, &found);
+	holds(m->d, k->kind != DNS_ANSWER_FAILURE);	/* STALE-12 */
+	model_check_described(m, k, &found);
+	model_check_copied(m, k, &found, out, ttl_s, ttl_s);
+}
+
+static void model_peek(struct model *m)
+{
+	struct pick        p = model_pick(m);
+	struct known      *k = model_useful(m, &p);
+	struct cache_found found;
+	bool               is = cache_peek(m->cache, &p.key, m->now_ms, &found);
+
+	holds(m->d, m->forgets || is == (k != NULL));
+	if (!is)
+		return;
+	k = model_found(m, &p, k, &found);
+	model_check_described(m, k, &found);
+	holds(m->d, found.hits == k->hits);		/* and it is not counted */
+}
+
+/* In a cache that forgets it cannot be said whose claim it was. */
+static void model_claim(struct model *m)
+{
+	struct pick      p = model_pick(m);
+	struct known    *k = model_useful(m, &p);
+	enum cache_claim how = dice_one_in(m->d, 2) ? CACHE_GIVEN_UP : CACHE_UNCLAIMED;
+	uint32_t         stored;
+
+	if (m->forgets)
+		return;
+	if (dice_one_in(m->d, 2)) {
+		bool taken = cache_claim(m->cache, &p.key, m->now_ms);
+
+		holds(m->d, taken == (k && k->claim == CACHE_UNCLAIMED));
+		if (taken)
+			k->claim = CACHE_CLAIMED;
+		return;
+	}
+	stored = (uint32_t)(k ? k->stored : 0) + (dice_one_in(m->d, 4) ? 16 : 0);
+	cache_end_claim(m->cache, &p.key, stored, how, m->now_ms);
+	if (k && k->claim == CACHE_CLAIMED && stored == (uint32_t)k->stored)
+		k->claim = (uint8_t)how;	/* else it is another answer's */
+}
+
+static void model_set_stale(struct model *m)
+{
+	m->stale_s = dice_one_in(m->d, 4) ? 0 : (uint32_t)dice_magnitude(m->d, 18);
+	cache_set_stale(m->cache, m->stale_s);
 }
 
 static void model_put(struct model *m)
@@ -209,17 +365,16 @@ static void model_put(struct model *m)
 
 	kind = kind > DNS_ANSWER_NXDOMAIN ? DNS_ANSWER_POSITIVE : kind;
 	k = (struct known){ .is = true, .stored = model_time(m), .ttl_s = ttl_s, .mark = m->next_mark,
-	                    .kind = (uint8_t)kind, .crosses = dice_one_in(m->d, 4) };
+	                    .kind = (uint8_t)kind, .crosses = dice_one_in(m->d, 4), .alias = dice_one_in(m->d, 4) };
 	sample_make(&s, (enum dns_answer_kind)kind, ttl_s, m->next_mark++);
+	if (k.alias)
+		sample_alias(&s);
 	s.answer.crosses_route = k.crosses;
 	err = cache_put(m->cache, &p.key, &s.answer, m->now_ms);
 	holds(m->d, err == 0);
-	if (!ttl_s) {			/* CACHE-06: nothing is kept, and data is not to come back as stale (STALE-08) */
-		if (kind == DNS_ANSWER_POSITIVE)
-			p.exact->is = p.nxdomain->is = false;
-		p.failure->is = false;
-		return;
-	}
+	p.failure->is = false;			/* holds begin anew */
+	if (!ttl_s && kind != DNS_ANSWER_POSITIVE)
+		return;				/* nobody says how long that holds: what was known may be of use yet */
 	if (kind == DNS_ANSWER_NXDOMAIN) {
 		*p.nxdomain = k;
 		p.exact->is = false;		/* it does no longer exist */
@@ -227,26 +382,30 @@ static void model_put(struct model *m)
 		*p.exact = k;
 		p.nxdomain->is = false;		/* the name exists after all */
 	}
-	p.failure->is = false;			/* holds begin anew */
+	p.exact->is = p.exact->is && ttl_s;	/* CACHE-06, STALE-08: not kept, and in nobody's way */
 }
 
 static void model_put_failure(struct model *m)
 {
-	struct pick         p = model_pick(m);
-	const struct known *k = model_best(m, &p);
-	struct known       *f = p.failure;
-	bool                fresh = k && k != f;
-	int                 err = cache_put_failure(m->cache, &p.key, &(struct cache_hold){ .first_s = 5, .max_s = 60 }, m->now_ms);
-	unsigned            hold;
+	struct pick             p = model_pick(m);
+	bool                    fresh = model_fresh(m, &p), stale = model_stale(m, &p);
+	struct known           *f = p.failure;
+	const struct cache_hold how = { .first_s = 5, .max_s = 60, .recheck_s = 30,
+	                                .epoch = (uint16_t)dice_below(m->d, 3) };
+	int                     err = cache_put_failure(m->cache, &p.key, &how, m->now_ms);
+	uint8_t                 failures;
+	uint32_t                hold_s;
 
 	holds(m->d, err == (fresh ? -EEXIST : 0) || (m->forgets && err == 0));	/* FAIL-08 */
 	if (err)
 		return;
 	/* a row ends when nothing has failed for a while */
-	f->failures = f->is && model_age_s(m, f) <= f->ttl_s + 60 ? (uint8_t)(f->failures + 1) : 1;
-	hold = f->failures > 4 ? 60 : 5u << (f->failures - 1);
-	*f = (struct known){ .is = true, .stored = model_time(m), .ttl_s = hold < 60 ? hold : 60,
-	                     .kind = DNS_ANSWER_FAILURE, .failures = f->failures };
+	failures = f->is && model_age_s(m, f) <= f->ttl_s + 60 ? (uint8_t)(f->failures + (f->failures < 255)) : 1;
+	hold_s = failures > 4 ? 60 : 5u << (failures - 1);
+	if (stale)
+		hold_s = how.recheck_s;		/* STALE-04 */
+	*f = (struct known){ .is = true, .stored = model_time(m), .ttl_s = hold_s,
+	                     .kind = DNS_ANSWER_FAILURE, .failures = failures, .epoch = how.epoch };
 	if (m->forgets)			/* how many came before may be forgotten, too */
 		f->ttl_s = 60;
 }
@@ -305,8 +464,16 @@ static void model_step(struct model *m)
 {
 	unsigned what = (unsigned)dice_below(m->d, 100);
 
-	if (what < 45)
+	if (what < 30)
 		model_find(m);
+	else if (what < 35)
+		model_find_stale(m);
+	else if (what < 40)
+		model_peek(m);
+	else if (what < 50)
+		model_claim(m);
+	else if (what < 51)
+		model_set_stale(m);
 	else if (what < 75)
 		model_put(m);
 	else if (what < 85)
@@ -382,6 +549,80 @@ static enum cache_result look(struct cache *c, const struct cache_key *key, uint
 	static uint8_t out[DNS_MESSAGE_MAX];
 
 	return cache_find(c, key, now_ms, out, sizeof out, found);
+}
+
+/* STALE-06: of use to the last sixteenth of a second of the window, and not beyond; claims likewise. */
+static void test_stale_window(void **state)
+{
+	const struct cache_conf conf = { .size_octets = MIB };
+	struct cache           *c = cache_new(&conf, secret);
+	struct dns_name         name = name_of("www.example.");
+	struct cache_key        key = key_of(c, &name, DNS_A, 0, 1);
+	const uint64_t          end_ms = (60 + 3600) * 1000;
+	struct cache_found      found;
+	struct sample           s;
+	uint8_t                 out[BODY_LEN];
+
+	(void)state;
+	sample_make(&s, DNS_ANSWER_POSITIVE, 60, 1);
+	assert_int_equal(cache_put(c, &key, &s.answer, 0), 0);
+	assert_int_equal(look(c, &key, 60000, &found), CACHE_MISS);	/* the window is 0 at first */
+	assert_false(cache_find_stale(c, &key, 60000, 30, out, sizeof out, &found));
+	assert_false(cache_claim(c, &key, 60000));
+	cache_set_stale(c, 3600);
+	assert_int_equal(look(c, &key, 59999, &found), CACHE_FRESH);
+	assert_int_equal(look(c, &key, 60000, &found), CACHE_STALE);
+	assert_false(found.failed);
+	assert_int_equal(look(c, &key, end_ms - 1, &found), CACHE_STALE);
+	assert_int_equal(look(c, &key, end_ms, &found), CACHE_MISS);
+	assert_false(cache_find_stale(c, &key, end_ms, 30, out, sizeof out, &found));
+	assert_false(cache_peek(c, &key, end_ms, &found));
+	assert_false(cache_claim(c, &key, end_ms));
+	assert_true(cache_claim(c, &key, end_ms - 1));
+	assert_false(cache_claim(c, &key, end_ms - 1));
+	cache_end_claim(c, &key, 16, CACHE_UNCLAIMED, end_ms - 1);	/* of an answer that is not there any more */
+	assert_false(cache_claim(c, &key, end_ms - 1));
+	cache_end_claim(c, &key, 0, CACHE_GIVEN_UP, end_ms - 1);
+	assert_false(cache_claim(c, &key, end_ms - 1));		/* not tried again before the TTL ends */
+	cache_end_claim(c, &key, 0, CACHE_UNCLAIMED, end_ms - 1);	/* it is nobody's: that changes nothing */
+	assert_false(cache_claim(c, &key, end_ms - 1));
+	assert_int_equal(cache_put(c, &key, &s.answer, end_ms), 0);
+	assert_true(cache_claim(c, &key, end_ms));		/* a new period */
+	cache_set_stale(c, 0);
+	assert_int_equal(look(c, &key, end_ms + 60000, &found), CACHE_MISS);
+	cache_free(c);
+}
+
+/* STALE-12, STALE-04: a failure over stale data counts for recheck only, in its epoch, and the data stays. */
+static void test_failure_over_stale(void **state)
+{
+	const struct cache_hold hold = { .first_s = 5, .max_s = 60, .recheck_s = 30, .epoch = 7 };
+	const struct cache_conf conf = { .size_octets = MIB };
+	struct cache           *c = cache_new(&conf, secret);
+	struct dns_name         name = name_of("www.example.");
+	struct cache_key        key = key_of(c, &name, DNS_A, 0, 1);
+	struct cache_found      found;
+	struct sample           s;
+	uint64_t                now_ms = 61000;
+
+	(void)state;
+	cache_set_stale(c, 3600);
+	sample_make(&s, DNS_ANSWER_POSITIVE, 60, 1);
+	assert_int_equal(cache_put(c, &key, &s.answer, 0), 0);
+	for (unsigned i = 0; i < 5; i++, now_ms += 31000) {	/* 30 s each time: nothing doubles */
+		assert_int_equal(cache_put_failure(c, &key, &hold, now_ms), 0);
+		assert_int_equal(look(c, &key, now_ms + 29900, &found), CACHE_STALE);
+		assert_true(found.failed);
+		assert_int_equal(found.epoch, 7);
+		assert_int_equal(found.kind, DNS_ANSWER_POSITIVE);
+		assert_int_equal(look(c, &key, now_ms + 30000, &found), CACHE_STALE);
+		assert_false(found.failed);
+	}
+	assert_int_equal(cache_put_failure(c, &key, &hold, now_ms), 0);
+	assert_int_equal(cache_put(c, &key, &s.answer, now_ms), 0);
+	assert_int_equal(look(c, &key, now_ms + 60000, &found), CACHE_STALE);
+	assert_false(found.failed);			/* an answer has ended it */
+	cache_free(c);
 }
 
 /* CACHE-01, CACHE-02: asked every 10 ms over the edge. */
@@ -686,6 +927,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_random_under_pressure),
+		cmocka_unit_test(test_stale_window),
+		cmocka_unit_test(test_failure_over_stale),
 		cmocka_unit_test(test_edge),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_failure_holds),
