@@ -94,6 +94,10 @@ unit_tests += tests/unit/test_histogram
 tests_unit_test_histogram_SOURCES = tests/unit/test_histogram.c tests/unit/unit.h
 tests_unit_test_histogram_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_recent
+tests_unit_test_recent_SOURCES = tests/unit/test_recent.c tests/unit/unit.h
+tests_unit_test_recent_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_stats
 tests_unit_test_stats_SOURCES = tests/unit/test_stats.c tests/unit/unit.h
 tests_unit_test_stats_LDADD = $(unit_libs)
