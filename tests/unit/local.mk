@@ -133,6 +133,10 @@ tests_unit_test_flight_SOURCES = tests/unit/test_flight.c $(unit_alloc) $(unit_m
 tests_unit_test_flight_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
 tests_unit_test_flight_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_health
+tests_unit_test_health_SOURCES = tests/unit/test_health.c tests/unit/unit.h
+tests_unit_test_health_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_resolver
 tests_unit_test_resolver_SOURCES = tests/unit/test_resolver.c tests/unit/exchange_rig.h \
 	$(unit_alloc) $(unit_message)
