@@ -124,6 +124,10 @@ tests_unit_test_suffixes_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
 tests_unit_test_suffixes_LDADD = $(unit_libs)
 
 # upstream/ and resolve/
+unit_tests += tests/unit/test_choice
+tests_unit_test_choice_SOURCES = tests/unit/test_choice.c tests/unit/unit.h
+tests_unit_test_choice_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_exchange
 tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c tests/unit/exchange_rig.h $(unit_message)
 tests_unit_test_exchange_LDADD = $(unit_libs)
