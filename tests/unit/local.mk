@@ -141,6 +141,12 @@ unit_tests += tests/unit/test_health
 tests_unit_test_health_SOURCES = tests/unit/test_health.c tests/unit/unit.h
 tests_unit_test_health_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_refresh
+tests_unit_test_refresh_SOURCES = tests/unit/test_refresh.c tests/unit/exchange_rig.h \
+	$(unit_alloc) $(unit_message)
+tests_unit_test_refresh_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_refresh_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_resolver
 tests_unit_test_resolver_SOURCES = tests/unit/test_resolver.c tests/unit/exchange_rig.h \
 	$(unit_alloc) $(unit_message)
