@@ -38,6 +38,7 @@ EXTRA_DIST += \
 	tests/system/test_size.py \
 	tests/system/test_special.py \
 	tests/system/test_split.py \
+	tests/system/test_stale.py \
 	tests/system/test_tcp.py \
 	tests/system/test_watching.py \
 	tests/system/web.py
