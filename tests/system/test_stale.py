@@ -1,7 +1,7 @@
 """Stale data from outside, and the breaker in the operator's hands.
 
-STALE-02, -03, -06, -09, -12 and -13 with real sockets, `cache.stale: 0`, flushes
-of stale data, counters of outcomes, `larderctl upstreams` and `larderctl
+STALE-02, -03, -06, -09, -12 and -13 with real sockets, `cache.stale: 0`,
+flushes of stale data, counters of outcomes, `larderctl upstreams` and `larderctl
 upstream`.  What needs hours or many upstreams is told by tests/scenario.
 """
 
@@ -102,7 +102,7 @@ def stale(clock):  # noqa: F811
         yield larder, upstream, clock
 
 
-# --- what stale replies look like ---------------------------------------------
+# --- what stale replies look like -------------------------------------------
 
 def test_stale_02_09_ttls_and_errors(stale):
     """STALE-02, STALE-09: all TTLs of a stale reply are STALE_TTL; EDE 3 on
@@ -184,7 +184,7 @@ def test_stale_12_failure_over_data(stale):
     assert stats["counters"]["stale_held"] == 20, stats["counters"]
 
 
-# --- who does not get it ------------------------------------------------------
+# --- who does not get it ----------------------------------------------------
 
 def test_stale_13_allow(clock):  # noqa: F811
     """STALE-13: whoever is not allowed any more gets no stale data either."""
@@ -262,10 +262,10 @@ def test_stale_flushed(stale):
     assert larder.ask(kept).rcode == SERVFAIL
 
 
-# --- counters -------------------------------------------------------------------
+# --- counters ---------------------------------------------------------------
 
 def test_outcomes_sum(stale):
-    """Every query has one outcome; the kinds of stale replies sum to theirs."""
+    """Each query has one outcome; kinds of stale replies sum to theirs."""
     larder, upstream, clk = stale
     names = [fresh_name() for _ in range(12)]
     for name in names * 3:
@@ -288,7 +288,7 @@ def test_outcomes_sum(stale):
     assert counts["hit"] == 24 and counts["local"] == 1, counts
 
 
-# --- larderctl upstreams ----------------------------------------------------------
+# --- larderctl upstreams ----------------------------------------------------
 
 @pytest.fixture
 def pair():
