@@ -345,7 +345,7 @@ def test_up_and_reset(pair):
     """The breaker opens; by order the first one is asked all the same, and
     reset forgets what was held against it."""
     larder, first, second = pair
-    first.handler = fails
+    first.handler, first.knows_root = fails, False
 
     def asked():
         assert larder.ask(fresh_name()).a() == [NEW]
@@ -380,7 +380,7 @@ def test_order_frees_who_is_parked():
             if ctx.name.startswith("wanted"):
                 answers()(ctx)
 
-        upstream.handler = handle
+        upstream.handler, upstream.knows_root = handle, False
         asking = [Asking(larder, fresh_name()) for _ in range(3)]
         eventually(lambda: upstreams(larder)[url(upstream)]["state"] == "open")
         name = fresh_name("wanted")
