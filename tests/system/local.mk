@@ -31,6 +31,7 @@ EXTRA_DIST += \
 	tests/system/test_message.py \
 	tests/system/test_names.py \
 	tests/system/test_negative.py \
+	tests/system/test_network.py \
 	tests/system/test_overload.py \
 	tests/system/test_schedule.py \
 	tests/system/test_service.py \
