@@ -280,6 +280,10 @@ unit_tests += tests/unit/test_activation
 tests_unit_test_activation_SOURCES = tests/unit/test_activation.c tests/unit/unit.h
 tests_unit_test_activation_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_netwatch
+tests_unit_test_netwatch_SOURCES = tests/unit/test_netwatch.c tests/unit/unit.h
+tests_unit_test_netwatch_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_service
 tests_unit_test_service_SOURCES = tests/unit/test_service.c tests/unit/unit.h
 tests_unit_test_service_LDADD = $(unit_libs)
