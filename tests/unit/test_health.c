@@ -452,7 +452,10 @@ static void test_anew_while_asking(void **state)
 	assert_int_equal(turned(HEALTH_OPEN), 0);
 	assert_int_equal(view().epoch, 2);
 	suspect();
-	probed(false);					/* the new way's own counts */
+	health_begin_anew(&h, now_us);
+	now_us += SECOND;
+	suspect();					/* the new way is asked without waiting for the old one's report */
+	probed(false);					/* and its own counts */
 	assert_int_equal(health_state(&h), HEALTH_OPEN);
 }
 
