@@ -183,6 +183,11 @@ static uint64_t stream_due_ms(const struct stream *s)
 	return stream_last_ms(s) + (stream_waits(s) ? conf->silence_ms : s->idle_ms);
 }
 
+bool stream_is_overdue(const struct stream *s)
+{
+	return s->state == STREAM_OPEN && !stream_waits(s) && uv_now(s->owner->client->loop) >= stream_due_ms(s);
+}
+
 bool stream_is_suspect(const struct stream *s)
 {
 	return s->state == STREAM_OPEN && stream_waits(s) &&

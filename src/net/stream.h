@@ -112,6 +112,8 @@ uint32_t stream_idle_within(uint32_t idle_ms);
 void stream_set_idle(struct stream *s, uint32_t idle_ms);
 /* Nothing has been heard for long, although there are questions. */
 bool stream_is_suspect(const struct stream *s);
+/* Open for longer than it may be without a question: our own loop has stood still, and it may be dead. */
+bool stream_is_overdue(const struct stream *s);
 void stream_client_release(struct stream_client *c);
 
 /* ---- for the dialects ---- */

@@ -2,7 +2,8 @@
  *
  * One connection ("stream") carries all questions, many at once, and answers
  * come in any order.  It opens when the first is asked.  Others open beside it,
- * up to 4, while it is suspect or has no room for more.
+ * up to 4, while it is suspect, has no room for more, or a question is to go apart
+ * from those that wait.
  *
  * When the server wants a stream to be used no more, or it breaks while we
  * write, it leaves the list: it serves the questions it has and closes after
@@ -20,13 +21,25 @@
 
 /* ---- choosing a stream ------------------------------------------------ */
 
-/* The newest with room that is not suspect; else with `any` one that will do. */
-static struct stream *stream_client_choose(const struct stream_client *c, bool any)
+enum stream_wish {
+	STREAM_GOOD,		/* with room, and not suspect */
+	STREAM_APART,		/* and nobody waits on it */
+	STREAM_ANY,
+};
+
+static bool stream_will_do(const struct stream_client *c, const struct stream *s, enum stream_wish wish)
+{
+	return wish == STREAM_ANY || (c->dialect->room(s) && !stream_is_suspect(s) && !stream_is_overdue(s) &&
+	                              (wish == STREAM_GOOD || !s->count));
+}
+
+/* The newest that will do, or NULL. */
+static struct stream *stream_client_choose(const struct stream_client *c, enum stream_wish wish)
 {
 	for (const struct list *n = c->streams.next; n != &c->streams; n = n->next) {
 		struct stream *s = list_entry(n, struct stream, node);
 
-		if (any || (c->dialect->room(s) && !stream_is_suspect(s)))
+		if (stream_will_do(c, s, wish))
 			return s;
 	}
 	return NULL;
@@ -38,16 +51,16 @@ static bool stream_client_is_refused(const struct stream_client *c)
 }
 
 /* A stream to ask on, opened if need be, or NULL and why. */
-static struct stream *stream_client_stream(struct stream_client *c, int *error)
+static struct stream *stream_client_stream(struct stream_client *c, enum stream_wish wish, int *error)
 {
-	struct stream *s = stream_client_choose(c, false);
+	struct stream *s = stream_client_choose(c, wish);
 
 	if (s)
 		return s;
 	*error = stream_client_is_refused(c) ? c->refusal : -EAGAIN;
 	if (*error == -EAGAIN && c->stream_count < STREAMS_MAX)
 		*error = stream_open(c);
-	return *error == 0 ? list_entry(c->streams.next, struct stream, node) : stream_client_choose(c, true);
+	return *error == 0 ? list_entry(c->streams.next, struct stream, node) : stream_client_choose(c, STREAM_ANY);
 }
 
 /* ---- the transport ---------------------------------------------------- */
@@ -58,7 +71,7 @@ static int stream_client_send(struct transport *t, struct transport_send *send, 
 	int                   error = 0;
 
 	for (unsigned i = 0; i < 2 && error != -ENOMEM; i++) {
-		struct stream *s = stream_client_stream(c, &error);
+		struct stream *s = stream_client_stream(c, send->apart ? STREAM_APART : STREAM_GOOD, &error);
 
 		if (!s)
 			return error;

@@ -57,6 +57,7 @@ struct transport_events {
 
 struct transport_send {
 	const struct transport_events *on;	/* set by the user before sending */
+	bool apart;			/* so is this: over a connection on which no other question waits */
 
 	/* written by the transport, read by the user: CLOCK_MONOTONIC, 0: not yet */
 	uint64_t sent_us;		/* handed to the kernel */

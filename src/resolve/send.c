@@ -93,23 +93,43 @@ static bool flights_take_token(struct flights *fs)
 
 /* ---- whom to ask ---- */
 
-static unsigned flight_streams_to(const struct flight *f, const struct way *w)
+/* Is this try open, over a stream to this upstream? */
+static bool flight_is_stream_to(const struct flight *f, unsigned i, const struct way *w)
 {
-	unsigned n = 0;
+	return f->tries[i].channel == w->channel && f->tries[i].kind != TRANSPORT_UDP && exchange_is_open(&f->tries[i]);
+}
 
+static bool flight_waits_on_stream(const struct flight *f, const struct way *w)
+{
 	for (unsigned i = 0; i < f->try_count; i++)
-		n += f->tries[i].channel == w->channel && f->tries[i].kind != TRANSPORT_UDP &&
-		     exchange_is_open(&f->tries[i]);
-	return n;
+		if (flight_is_stream_to(f, i, w))
+			return true;
+	return false;
+}
+
+/* Has this try had as long as answers take? */
+static bool flight_try_is_slow(const struct flight *f, unsigned i, uint64_t now_us)
+{
+	const struct transport_send *s = &f->tries[i].send;
+
+	return f->given_up[i] || (s->sent_us && now_us >= s->sent_us + f->h_us);
 }
 
 /* A stream loses nothing, so asking again over it is no use while it is a makeshift for UDP.  Where it is the only
- * way, an answer may be late for other reasons, or the connection dead: one more may go out. */
+ * way, the server may be slow for one question, or the connection dead: one more may go out, over another, but not
+ * while the first one's connection is still being opened. */
 static bool flight_may_stream(const struct flight *f, const struct way *w, enum transport_kind stream)
 {
-	unsigned most = transport_kind_is_encrypted(stream) ? 2 : 1;
+	unsigned most = w->channel->upstream->conf.proto == UPSTREAM_UDP ? 1 : 2, n = 0;
+	uint64_t now_us = flight_now_us(f);
 
-	return !w->dead[stream] && w->sends[stream] < SENDS_A_WAY && flight_streams_to(f, w) < most;
+	for (unsigned i = 0; i < f->try_count; i++) {
+		if (!flight_is_stream_to(f, i, w))
+			continue;
+		if (++n == most || !flight_try_is_slow(f, i, now_us))
+			return false;
+	}
+	return !w->dead[stream] && w->sends[stream] < SENDS_A_WAY;
 }
 
 /* By which transport this upstream is to be asked next; -1: by none. */
@@ -219,6 +239,7 @@ static enum flight_sent flight_send_to(struct flight *f, struct way *w)
 	x->question = &f->question;
 	x->channel = w->channel;
 	x->on_event = flight_on_event;
+	x->send.apart = kind != TRANSPORT_UDP && flight_waits_on_stream(f, w);
 	err = exchange_start(x, (enum transport_kind)kind);
 	if (err < 0) {
 		flight_note_error(f, w, (enum transport_kind)kind, err);
@@ -363,6 +384,10 @@ static bool flight_is_due(struct flight *f, uint64_t now_us)
 		return now_us >= f->round_us || flight_open_count(f);
 	if (now_us < f->round_us)
 		return false;
+	if (!flight_choose(f)) {		/* nobody to ask: that may be otherwise in the next round */
+		flight_next_round(f, now_us);
+		return false;
+	}
 	if (!flights_take_token(f->all)) {
 		f->round_us = NEVER_US;		/* until the time of what is open is over */
 		stats_count(s, STATS_HEDGES_REFUSED);

@@ -15,7 +15,7 @@ static void recent_scale(struct recent *r, float by)
 
 static void recent_fade(struct recent *r, uint64_t now_us)
 {
-	uint64_t passed_us = now_us - r->faded_us;
+	uint64_t passed_us = now_us > r->faded_us ? now_us - r->faded_us : 0;	/* owners' clocks may be out of step */
 	float    by;
 
 	if (passed_us < FADE_STEP_US)
@@ -34,7 +34,8 @@ void recent_add(struct recent *r, uint64_t us, uint64_t now_us)
 		recent_scale(r, (RECENT_SAMPLES - 1) / r->total);
 	r->weight[histogram_bucket(us)] += 1;
 	r->total += 1;
-	r->last_us = now_us;
+	if (now_us > r->last_us)
+		r->last_us = now_us;
 }
 
 /* Within a bucket samples are taken to lie evenly. */

@@ -64,7 +64,7 @@ struct exchange {
 	uint8_t                         mixed[(DNS_NAME_MAX + 7) / 8];	/* a bit for each octet sent in upper case */
 };
 
-/* Sends.  The caller has set question, channel and on_event.  0, or a negative errno: nothing was sent. */
+/* Sends.  The caller has set question, channel, on_event and send.apart.  0, or a negative errno: nothing was sent. */
 int  exchange_start(struct exchange *x, enum transport_kind kind);
 bool exchange_is_open(const struct exchange *x);
 /* The open exchanges that ask for the same name and type, whatever else differs: the first (after NULL), the

@@ -28,6 +28,12 @@
 #define TIMES_SAMPLES     32.0f		/* with so many known, quantiles are read … */
 #define TIMES_EVERY       8u		/* … for every eighth only */
 
+/* Each worker reads its clock before it has the lock: what is a little ahead of now is now. */
+static uint64_t health_since_us(uint64_t then_us, uint64_t now_us)
+{
+	return now_us > then_us ? now_us - then_us : 0;
+}
+
 static uint64_t health_clamp(uint64_t us, uint64_t min_us, uint64_t max_us)
 {
 	return us < min_us ? min_us : us > max_us ? max_us : us;
@@ -126,18 +132,34 @@ static const char *health_in_words(enum health_reason reason)
 	return "it fails";
 }
 
-static void health_tell(struct health *h, enum health_state from, enum health_state to, enum health_reason reason)
+static void health_tell(struct health *h, const struct health_news *news)
 {
 	const struct log_field fields[] = { { "LARDER_UPSTREAM", h->name }, { NULL, NULL } };
 	uint32_t               dropped;
 
-	if ((from != HEALTH_OPEN && to != HEALTH_OPEN) || !log_limit_pass(&h->said, &dropped))
+	if (!log_limit_pass(&h->said, &dropped))
 		return;
-	if (to == HEALTH_OPEN)
+	if (news->to == HEALTH_OPEN)
 		log_event(LOG_LEVEL_WARNING, fields, "upstream %s: %s; not asked until a probe is answered", h->name,
-		          health_in_words(reason));
+		          health_in_words(news->reason));
 	else
 		log_event(LOG_LEVEL_NOTICE, fields, "upstream %s: works again", h->name);
+}
+
+static void health_lock(struct health *h)
+{
+	pthread_mutex_lock(&h->lock);
+}
+
+/* What there is to tell is told without the lock: whoever takes log lines may be slow. */
+static void health_unlock(struct health *h)
+{
+	struct health_news news = h->news;
+
+	h->news.any = false;
+	pthread_mutex_unlock(&h->lock);
+	if (news.any)
+		health_tell(h, &news);
 }
 
 /* The only writer of own_state. */
@@ -149,7 +171,8 @@ static void health_enter(struct health *h, enum health_state to, enum health_rea
 		return;
 	h->own_state = to;
 	h->transitions[to][reason]++;
-	health_tell(h, from, to, reason);
+	if (from == HEALTH_OPEN || to == HEALTH_OPEN)
+		h->news = (struct health_news){ true, to, reason };
 	switch (to) {
 	case HEALTH_GOOD:
 		h->failures = 0;
@@ -211,7 +234,7 @@ static void health_learn_question(struct health *h, const struct health_answer *
 
 void health_answered(struct health *h, const struct health_answer *a, uint64_t now_us)
 {
-	pthread_mutex_lock(&h->lock);
+	health_lock(h);
 	recent_add(&h->answers, now_us - a->sent_us, now_us);
 	atomic_store_explicit(&h->sampled_us, now_us, memory_order_relaxed);
 	health_learn_question(h, a);
@@ -224,26 +247,30 @@ void health_answered(struct health *h, const struct health_answer *a, uint64_t n
 		h->backoff = 0;
 		health_publish_times(h);
 	}
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 }
 
-/* One control question or probe at a time. */
-static bool health_take_question(struct health *h, uint64_t apart_us, uint64_t now_us)
+/* One control question or probe at a time.  Gives its ticket, or 0. */
+static uint32_t health_take_question(struct health *h, uint64_t apart_us, uint64_t now_us)
 {
-	if (h->asking && now_us - h->asked_us < PROBE_LOST_US)
-		return false;
-	if (h->asked_us && now_us - h->asked_us < apart_us)
-		return false;
-	h->asking = true;
+	uint64_t since_us = health_since_us(h->asked_us, now_us);
+
+	if (h->asking && since_us < PROBE_LOST_US)
+		return 0;
+	if (h->asked_us && since_us < apart_us)
+		return 0;
+	if (!++h->tickets)		/* 0 is none */
+		h->tickets = 1;
+	h->asking = h->tickets;
 	h->asked_us = now_us;
-	return true;
+	return h->asking;
 }
 
-bool health_failed(struct health *h, enum health_reason reason, uint64_t name_hash, uint64_t now_us)
+uint32_t health_failed(struct health *h, enum health_reason reason, uint64_t name_hash, uint64_t now_us)
 {
-	bool ask = false;
+	uint32_t ask = 0;
 
-	pthread_mutex_lock(&h->lock);
+	health_lock(h);
 	h->failed_once = true;
 	atomic_store_explicit(&h->reason, (uint8_t)reason, memory_order_relaxed);
 	if (reason == HEALTH_SILENT) {
@@ -255,15 +282,20 @@ bool health_failed(struct health *h, enum health_reason reason, uint64_t name_ha
 	h->failed_name = name_hash;
 	if (h->failures >= SUSPICIOUS && h->own_state != HEALTH_OPEN) {
 		ask = health_take_question(h, CONTROL_APART_US, now_us);
-		h->controls += ask;
+		h->controls += ask != 0;
 		if (h->asking)		/* one that is under way already serves as well */
 			health_enter(h, HEALTH_SUSPECT, reason, now_us);
 	}
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 	return ask;
 }
 
 /* ---- probes ---- */
+
+static bool health_is_probed(const struct health *h)
+{
+	return h->own_state == HEALTH_OPEN && h->order != HEALTH_DOWN;
+}
 
 static uint64_t health_probe_due_us(const struct health *h)
 {
@@ -272,30 +304,30 @@ static uint64_t health_probe_due_us(const struct health *h)
 	return h->wanted_until_us > often_us && often_us < h->next_probe_us ? often_us : h->next_probe_us;
 }
 
-bool health_take_probe(struct health *h, uint64_t now_us)
+uint32_t health_take_probe(struct health *h, uint64_t now_us)
 {
-	bool take = false;
+	uint32_t take = 0;
 
-	pthread_mutex_lock(&h->lock);
-	if (h->own_state == HEALTH_OPEN && h->order != HEALTH_DOWN && now_us >= health_probe_due_us(h))
+	health_lock(h);
+	if (health_is_probed(h) && now_us >= health_probe_due_us(h))
 		take = health_take_question(h, 0, now_us);
-	h->probes_sent += take;
-	pthread_mutex_unlock(&h->lock);
+	h->probes_sent += take != 0;
+	health_unlock(h);
 	return take;
 }
 
-bool health_take_look(struct health *h, uint64_t apart_us, uint64_t now_us)
+uint32_t health_take_look(struct health *h, uint64_t apart_us, uint64_t now_us)
 {
 	uint64_t last_us = atomic_load_explicit(&h->sampled_us, memory_order_relaxed);
-	bool     take = false;
+	uint32_t take = 0;
 
-	if (health_state(h) != HEALTH_GOOD || (last_us && now_us - last_us < apart_us))
-		return false;
-	pthread_mutex_lock(&h->lock);
+	if (health_state(h) != HEALTH_GOOD || (last_us && health_since_us(last_us, now_us) < apart_us))
+		return 0;
+	health_lock(h);
 	if (h->own_state == HEALTH_GOOD)
 		take = health_take_question(h, apart_us, now_us);
-	h->probes_sent += take;
-	pthread_mutex_unlock(&h->lock);
+	h->probes_sent += take != 0;
+	health_unlock(h);
 	return take;
 }
 
@@ -303,20 +335,20 @@ uint64_t health_next_probe_us(struct health *h)
 {
 	uint64_t at_us = UINT64_MAX;
 
-	pthread_mutex_lock(&h->lock);
-	if (h->own_state == HEALTH_OPEN && h->order != HEALTH_DOWN)
+	health_lock(h);
+	if (health_is_probed(h))
 		at_us = h->asking ? h->asked_us + PROBE_LOST_US : health_probe_due_us(h);
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 	return at_us;
 }
 
 void health_control(struct health *h, unsigned which, struct health_question *out)
 {
 	out->qname.len = 0;
-	pthread_mutex_lock(&h->lock);
+	health_lock(h);
 	if (which < HEALTH_QUESTIONS && !(which && h->probes % 2))
 		*out = h->control[which];
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 	if (out->qname.len)
 		return;
 	out->qname.len = 1;
@@ -333,58 +365,57 @@ static uint64_t health_probe_wait_us(const struct health *h, uint8_t jitter)
 	return us - us / 5 * jitter / 255;
 }
 
-void health_probed(struct health *h, bool answered, enum health_reason reason, uint8_t jitter, uint64_t now_us)
+void health_probed(struct health *h, uint32_t ticket, const struct health_report *r, uint64_t now_us)
 {
-	pthread_mutex_lock(&h->lock);
-	if (!h->asking) {		/* everything has begun anew since it was asked */
-		pthread_mutex_unlock(&h->lock);
+	health_lock(h);
+	if (h->asking != ticket) {	/* everything has begun anew since it was asked */
+		health_unlock(h);
 		return;
 	}
-	h->asking = false;
-	if (answered) {
+	h->asking = 0;
+	if (r->answered) {
 		health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
 	} else if (h->own_state == HEALTH_OPEN) {
-		atomic_store_explicit(&h->reason, (uint8_t)reason, memory_order_relaxed);
+		atomic_store_explicit(&h->reason, (uint8_t)r->reason, memory_order_relaxed);
 		h->probes++;
-		h->next_probe_us = now_us + health_probe_wait_us(h, jitter);
+		h->next_probe_us = now_us + health_probe_wait_us(h, r->jitter);
 	} else if (h->own_state == HEALTH_SUSPECT) {	/* else another answer has cleared it meanwhile */
-		atomic_store_explicit(&h->reason, (uint8_t)reason, memory_order_relaxed);
-		health_enter(h, HEALTH_OPEN, reason, now_us);
+		atomic_store_explicit(&h->reason, (uint8_t)r->reason, memory_order_relaxed);
+		health_enter(h, HEALTH_OPEN, r->reason, now_us);
 	}
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 }
 
 void health_want(struct health *h, uint64_t now_us)
 {
-	pthread_mutex_lock(&h->lock);
+	health_lock(h);
 	h->wanted_until_us = now_us + WANTED_US;
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 }
 
 /* ---- from outside ---- */
 
 void health_begin_anew(struct health *h, uint64_t now_us)
 {
-	pthread_mutex_lock(&h->lock);
+	health_lock(h);
 	atomic_fetch_add_explicit(&h->epoch, 1, memory_order_relaxed);
 	health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
+	h->news.any = false;		/* that it works is not known yet */
 	h->failures = 0;
 	h->backoff = 0;
-	h->asking = false;
+	h->asking = 0;
 	health_publish_times(h);
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 }
 
-void health_give_order(struct health *h, enum health_order order, uint64_t now_us)
+void health_give_order(struct health *h, enum health_order order)
 {
-	pthread_mutex_lock(&h->lock);
+	health_lock(h);
 	h->order = (uint8_t)order;
 	if (order != HEALTH_DOWN)	/* what was held while it was down says nothing any more */
 		atomic_fetch_add_explicit(&h->epoch, 1, memory_order_relaxed);
-	else
-		atomic_store_explicit(&h->opened_us, now_us, memory_order_relaxed);
 	health_publish_state(h);
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 }
 
 void health_learn_early(struct health *h, bool gained)
@@ -404,7 +435,7 @@ void health_learn_lag(struct health *h)
 
 void health_read(struct health *h, struct health_view *out)
 {
-	pthread_mutex_lock(&h->lock);
+	health_lock(h);
 	*out = (struct health_view){
 		.state = health_state(h),
 		.own_state = h->own_state,
@@ -417,7 +448,7 @@ void health_read(struct health *h, struct health_view *out)
 		.hedge_us = atomic_load_explicit(&h->hedge_us, memory_order_relaxed),
 		.timeout_us = atomic_load_explicit(&h->timeout_us, memory_order_relaxed),
 		.opened_us = atomic_load_explicit(&h->opened_us, memory_order_relaxed),
-		.next_probe_us = h->own_state == HEALTH_OPEN ? health_probe_due_us(h) : 0,
+		.next_probe_us = health_is_probed(h) ? health_probe_due_us(h) : 0,
 		.failures = h->failures,
 		.early = atomic_load_explicit(&h->early, memory_order_relaxed),
 		.epoch = atomic_load_explicit(&h->epoch, memory_order_relaxed),
@@ -426,15 +457,15 @@ void health_read(struct health *h, struct health_view *out)
 		.control = h->control[0],
 	};
 	memcpy(out->transitions, h->transitions, sizeof out->transitions);
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 }
 
 bool health_works(struct health *h)
 {
 	bool works;
 
-	pthread_mutex_lock(&h->lock);
+	health_lock(h);
 	works = h->own_state != HEALTH_OPEN && h->order != HEALTH_DOWN;
-	pthread_mutex_unlock(&h->lock);
+	health_unlock(h);
 	return works;
 }

@@ -60,6 +60,13 @@ struct health_question {
 
 #define HEALTH_QUESTIONS 2
 
+/* A breaker that has opened or closed, to be logged. */
+struct health_news {
+	bool               any;
+	enum health_state  to;
+	enum health_reason reason;
+};
+
 struct health {
 	const char      *name;		/* the upstream's; borrowed */
 
@@ -85,14 +92,16 @@ struct health {
 	uint64_t         failed_name;	/* hash of the last one's */
 	enum health_state own_state;	/* without orders */
 	_Atomic uint8_t  order;		/* enum health_order */
-	bool             asking;	/* a control question or probe is under way … */
+	uint32_t         tickets;	/* given out so far */
+	uint32_t         asking;	/* the ticket of the control question or probe under way; 0: none … */
 	uint64_t         asked_us;	/* … since then */
 	uint64_t         next_probe_us;
 	unsigned         probes;	/* in a row that failed */
 	uint64_t         wanted_until_us;	/* a client waits for any upstream: probe often */
 	struct health_question control[HEALTH_QUESTIONS];	/* newest first */
 	uint64_t         transitions[HEALTH_OPEN + 1][HEALTH_REASONS];	/* into each state; by the reason */
-	struct log_limit said;
+	struct health_news news;		/* until the lock is given back */
+	struct log_limit   said;
 	uint64_t         controls, probes_sent;
 };
 
@@ -110,26 +119,32 @@ struct health_answer {
 
 /* A valid reply has come, in time or late. */
 void health_answered(struct health *h, const struct health_answer *a, uint64_t now_us);
-/* A try for this name failed.  True: the caller is to ask the control question at once. */
-bool health_failed(struct health *h, enum health_reason reason, uint64_t name_hash, uint64_t now_us);
+/* These three give a ticket to whoever is to ask a control question or probe, at once, and to report it; 0: nobody
+ * is.  A try for this name failed: */
+uint32_t health_failed(struct health *h, enum health_reason reason, uint64_t name_hash, uint64_t now_us);
 
-/* Is a probe due?  True: the caller sends it, and nobody else will until it has been reported. */
-bool health_take_probe(struct health *h, uint64_t now_us);
-/* Has a good upstream not been asked for so long?  As health_take_probe(). */
-bool health_take_look(struct health *h, uint64_t apart_us, uint64_t now_us);
+/* Is a probe due? */
+uint32_t health_take_probe(struct health *h, uint64_t now_us);
+/* Has a good upstream not been asked for so long? */
+uint32_t health_take_look(struct health *h, uint64_t apart_us, uint64_t now_us);
 /* When to look again whether one is; UINT64_MAX: the breaker is not open. */
 uint64_t health_next_probe_us(struct health *h);
 /* The question to ask first (which 0) and, when that fails, next (1).  Where none is known, and every other time
  * that an open breaker is probed, NS of the root: every resolver knows it, and nobody can make it fail. */
 void health_control(struct health *h, unsigned which, struct health_question *out);
-/* How the control question or probe ended.  jitter: 0 to 255, random. */
-void health_probed(struct health *h, bool answered, enum health_reason reason, uint8_t jitter, uint64_t now_us);
+/* How the control question or probe of this ticket ended. */
+struct health_report {
+	bool               answered;
+	enum health_reason reason;	/* else */
+	uint8_t            jitter;	/* random */
+};
+void health_probed(struct health *h, uint32_t ticket, const struct health_report *r, uint64_t now_us);
 /* A client waits for this upstream and has no other. */
 void health_want(struct health *h, uint64_t now_us);
 
 /* Everything that was held against it is void: the way to it has changed. */
 void health_begin_anew(struct health *h, uint64_t now_us);
-void health_give_order(struct health *h, enum health_order order, uint64_t now_us);
+void health_give_order(struct health *h, enum health_order order);
 /* An early refresh brought new TTL, or only what was left of the old one. */
 void health_learn_early(struct health *h, bool gained);
 /* Asked at the end of a TTL it gave no new one: it counts down in whole seconds, and rounds down. */

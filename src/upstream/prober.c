@@ -1,7 +1,7 @@
 /* prober.c - control questions and probes.
  *
- * Always true: while asking, this channel holds the upstream's token for it
- * (health.asking), and reports exactly once.  Open exchanges that do not belong
+ * Always true: while asking, this channel holds a ticket of the upstream's, and
+ * reports with it exactly once.  Open exchanges that do not belong
  * to the newest round, or to one that has been reported, are waited for by
  * nobody.
  */
@@ -103,14 +103,14 @@ static void prober_rest(struct prober *p)
 
 static void prober_report(struct prober *p, bool answered)
 {
-	uint8_t jitter;
+	struct health_report r = { .answered = answered, .reason = p->reason };
 
-	rng_bytes(p->channel->env->rng, &jitter, 1);
+	rng_bytes(p->channel->env->rng, &r.jitter, 1);
 	timer_stop(p->channel->env->timers, &p->timer);
 	p->asking = false;
 	for (unsigned i = 0; i < p->asked; i++)
 		prober_round(p)->exchange[i].spare = true;
-	health_probed(prober_health(p), answered, p->reason, jitter, prober_now_us(p));
+	health_probed(prober_health(p), p->ticket, &r, prober_now_us(p));
 	prober_rest(p);
 }
 
@@ -186,9 +186,12 @@ static uint64_t prober_time_us(const struct prober *p)
 	return atomic_load_explicit(&prober_health(p)->control_us, memory_order_relaxed);
 }
 
-/* The token is ours. */
-static void prober_begin(struct prober *p)
+/* If there is a ticket for us. */
+static void prober_begin(struct prober *p, uint32_t ticket)
 {
+	if (!ticket)
+		return;
+	p->ticket = ticket;
 	p->round++;			/* what is still under way became void when everything began anew */
 	prober_end_round(prober_round(p));
 	p->asking = true;
@@ -206,9 +209,8 @@ static void prober_on_timer(struct timer *t)
 	uint64_t       now_us = prober_now_us(p), end_us = p->began_us + prober_time_us(p);
 
 	if (!p->asking) {
-		if (health_take_probe(prober_health(p), now_us))
-			prober_begin(p);
-		else
+		prober_begin(p, health_take_probe(prober_health(p), now_us));
+		if (!p->asking)
 			prober_rest(p);
 	} else if (now_us >= end_us) {
 		prober_report(p, false);
@@ -259,24 +261,22 @@ void prober_failed(struct channel *c, enum health_reason reason, uint64_t name_h
 {
 	struct prober *p = c->prober;
 
-	if (health_failed(prober_health(p), reason, name_hash, prober_now_us(p)))
-		prober_begin(p);
+	prober_begin(p, health_failed(prober_health(p), reason, name_hash, prober_now_us(p)));
 }
 
 void prober_look(struct channel *c)
 {
 	struct prober *p = c->prober;
 
-	if (health_take_look(prober_health(p), LOOK_APART_US, prober_now_us(p)))
-		prober_begin(p);
+	prober_begin(p, health_take_look(prober_health(p), LOOK_APART_US, prober_now_us(p)));
 }
 
 void prober_warm(struct channel *c)
 {
 	struct prober *p = c->prober;
 
-	if (transport_kind_is_encrypted(prober_kind(p)) && health_take_look(prober_health(p), 0, prober_now_us(p)))
-		prober_begin(p);
+	if (transport_kind_is_encrypted(prober_kind(p)))
+		prober_begin(p, health_take_look(prober_health(p), 0, prober_now_us(p)));
 }
 
 void prober_want(struct channel *c)

@@ -25,6 +25,7 @@ struct prober {
 	struct channel      *channel;		/* borrowed: it owns us */
 	struct timer         timer;		/* the next step while asking, else the next probe */
 	bool                 asking;
+	uint32_t             ticket;		/* of health */
 	unsigned             asked;		/* questions of this round */
 	uint64_t             began_us;
 	enum health_reason   reason;		/* why the first one failed */

@@ -54,7 +54,7 @@ void upstream_way_changed(struct upstream *u, uint64_t now_us)
 {
 	uint64_t last_us = atomic_load(&u->way_changed_us);
 
-	if ((last_us && now_us - last_us < WAY_APART_US) ||
+	if ((last_us && (now_us <= last_us || now_us - last_us < WAY_APART_US)) ||
 	    !atomic_compare_exchange_strong(&u->way_changed_us, &last_us, now_us))
 		return;
 	atomic_fetch_add(&u->ways, 1);

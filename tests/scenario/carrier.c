@@ -326,6 +326,8 @@ static int carrier_send(struct transport *t, struct transport_send *s, uint8_t *
 
 	if (c->server->state[c->kind] == SERVER_UNROUTABLE)
 		return -ENETUNREACH;
+	if (s->apart && c->current && !list_empty(&c->current->places))
+		stream_leave(c->current);	/* it serves those that it has */
 	if (c->kind == TRANSPORT_TCP && !c->current)
 		stream_new(c);
 	s->id = carrier_new_id(c);

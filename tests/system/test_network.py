@@ -332,3 +332,19 @@ def test_stopped_with_an_open_breaker():
         assert first[0].msg.a(), first[0].msg
         assert first[0].done_at - continued_at < 0.3
         assert shown(larder)["state"] == "good"
+
+
+def test_stopped_with_an_open_connection():
+    """Stopped for more than 5 s while idle: the connection that was open then
+    has died meanwhile, and the first question does not wait on it."""
+    with Upstream() as upstream, \
+            larder_with(f"tcp://{upstream.url}") as larder:
+        for _ in range(5):
+            assert larder.ask(fresh_name()).a()
+
+        def meanwhile():
+            upstream.handler = lambda ctx: ctx.conn != 1 and ctx.default()
+
+        stop_for(larder, 6, meanwhile)
+        msg, took = timed(larder, fresh_name())
+        assert msg.a() and took < 0.5, (msg, took)

@@ -53,7 +53,7 @@ static void answer(void)
 
 static void probed(bool answered)
 {
-	health_probed(&h, answered, HEALTH_SILENT, 0, now_us);
+	health_probed(&h, h.asking, &(struct health_report){ answered, HEALTH_SILENT, 0 }, now_us);
 }
 
 static void suspect(void)
@@ -206,7 +206,7 @@ static void test_opens(void **state)
 	(void)state;
 	suspect();
 	now_us += SECOND;
-	health_probed(&h, false, HEALTH_REFUSED, 0, now_us);
+	health_probed(&h, h.asking, &(struct health_report){ false, HEALTH_REFUSED, 0 }, now_us);
 	v = view();
 	assert_int_equal(v.state, HEALTH_OPEN);
 	assert_int_equal(v.reason, HEALTH_REFUSED);	/* the control question's, not the client's */
@@ -250,7 +250,7 @@ static void test_jitter(void **state)
 
 		now_us += 60 * SECOND;
 		assert_true(health_take_probe(&h, now_us));
-		health_probed(&h, false, HEALTH_SILENT, (uint8_t)i, now_us);
+		health_probed(&h, h.asking, &(struct health_report){ false, HEALTH_SILENT, (uint8_t)i }, now_us);
 		waits_us = health_next_probe_us(&h) - now_us;
 		if (i > 6)
 			assert_in_range(waits_us, 30 * SECOND - 6 * SECOND * i / 255 - 1, 30 * SECOND - 6 * SECOND * i / 255 + 1);
@@ -358,10 +358,10 @@ static void test_no_look(void **state)
 	assert_false(health_take_look(&h, APART, now_us));
 	probed(false);
 	assert_false(health_take_look(&h, APART, now_us));
-	health_give_order(&h, HEALTH_UP, now_us);
+	health_give_order(&h, HEALTH_UP);
 	assert_false(health_take_look(&h, APART, now_us));
 	health_begin_anew(&h, now_us);
-	health_give_order(&h, HEALTH_DOWN, now_us);
+	health_give_order(&h, HEALTH_DOWN);
 	now_us += APART;
 	assert_false(health_take_look(&h, APART, now_us));
 }
@@ -371,7 +371,7 @@ static void test_no_look(void **state)
 static void test_down(void **state)
 {
 	(void)state;
-	health_give_order(&h, HEALTH_DOWN, now_us);
+	health_give_order(&h, HEALTH_DOWN);
 	assert_int_equal(health_state(&h), HEALTH_OPEN);
 	assert_true(health_is_hopeless(&h));
 	assert_int_equal(view().own_state, HEALTH_GOOD);
@@ -381,7 +381,7 @@ static void test_down(void **state)
 	assert_false(health_take_probe(&h, now_us + 60 * SECOND));
 	answer();					/* of what was on its way: an order is an order */
 	assert_int_equal(health_state(&h), HEALTH_OPEN);
-	health_give_order(&h, HEALTH_AUTO, now_us);
+	health_give_order(&h, HEALTH_AUTO);
 	assert_int_equal(health_state(&h), HEALTH_GOOD);
 	assert_false(health_is_hopeless(&h));
 	assert_int_equal(view().epoch, 1);
@@ -392,11 +392,11 @@ static void test_down_while_open(void **state)
 {
 	(void)state;
 	open_breaker();
-	health_give_order(&h, HEALTH_DOWN, now_us);
+	health_give_order(&h, HEALTH_DOWN);
 	now_us += 60 * SECOND;
 	assert_false(health_take_probe(&h, now_us));
 	assert_int_equal(health_next_probe_us(&h), UINT64_MAX);
-	health_give_order(&h, HEALTH_AUTO, now_us);
+	health_give_order(&h, HEALTH_AUTO);
 	assert_int_equal(health_state(&h), HEALTH_OPEN);
 	assert_true(health_take_probe(&h, now_us));
 	probed(true);
@@ -407,7 +407,7 @@ static void test_down_while_open(void **state)
 static void test_up(void **state)
 {
 	(void)state;
-	health_give_order(&h, HEALTH_UP, now_us);
+	health_give_order(&h, HEALTH_UP);
 	fails(1);
 	assert_true(fails(2));
 	assert_int_equal(health_state(&h), HEALTH_GOOD);
@@ -419,9 +419,9 @@ static void test_up(void **state)
 	now_us += SECOND;
 	assert_true(health_take_probe(&h, now_us));
 	probed(false);
-	health_give_order(&h, HEALTH_AUTO, now_us);
+	health_give_order(&h, HEALTH_AUTO);
 	assert_int_equal(health_state(&h), HEALTH_OPEN);
-	health_give_order(&h, HEALTH_UP, now_us);
+	health_give_order(&h, HEALTH_UP);
 	assert_int_equal(health_state(&h), HEALTH_GOOD);
 }
 
@@ -489,6 +489,38 @@ static void test_anew_times(void **state)
 	health_begin_anew(&h, now_us);
 	assert_int_equal(view().timeout_us, timeout_us);
 	assert_true(view().p50_us);			/* how quick it is has not changed */
+}
+
+/* Workers read their clocks before they take the lock: one may be a little behind. */
+static void test_out_of_order(void **state)
+{
+	(void)state;
+	suspect();
+	now_us -= 10;
+	assert_false(fails(3));
+	now_us += 10;
+	probed(true);
+	answer();
+	now_us -= 10;
+	assert_false(health_take_look(&h, 30 * SECOND, now_us));
+}
+
+/* An order taken back leaves nothing behind. */
+static void test_order_leaves_nothing(void **state)
+{
+	uint64_t opened_us;
+
+	(void)state;
+	health_give_order(&h, HEALTH_DOWN);
+	health_give_order(&h, HEALTH_AUTO);
+	assert_int_equal(view().opened_us, 0);
+	open_breaker();
+	opened_us = view().opened_us;
+	now_us += SECOND;
+	health_give_order(&h, HEALTH_DOWN);
+	assert_int_equal(view().next_probe_us, 0);	/* there will be none */
+	health_give_order(&h, HEALTH_AUTO);
+	assert_int_equal(view().opened_us, opened_us);
 }
 
 /* ---- questions ---- */
@@ -697,7 +729,7 @@ static void test_anything(void **state)
 				if (!asking)
 					continue;
 				asking = false;
-				health_probed(&h, good, HEALTH_SILENT, (uint8_t)dice_u64(&d), now_us);
+				health_probed(&h, h.asking, &(struct health_report){ good, HEALTH_SILENT, (uint8_t)dice_u64(&d) }, now_us);
 				break;
 			case TOOK:
 				took = health_take_probe(&h, now_us);
@@ -715,7 +747,7 @@ static void test_anything(void **state)
 			case ORDERED:
 				if (!dice_one_in(&d, 10))
 					continue;
-				health_give_order(&h, (enum health_order)dice_below(&d, 3), now_us);
+				health_give_order(&h, (enum health_order)dice_below(&d, 3));
 				break;
 			case WAITED:
 				now_us += dice_magnitude(&d, 23);
@@ -762,6 +794,8 @@ int main(void)
 		HEALTH_TEST(test_anew_while_asking),
 		HEALTH_TEST(test_anew_when_open),
 		HEALTH_TEST(test_anew_times),
+		HEALTH_TEST(test_out_of_order),
+		HEALTH_TEST(test_order_leaves_nothing),
 		HEALTH_TEST(test_questions),
 		HEALTH_TEST(test_questions_of_probes),
 		HEALTH_TEST(test_times),
