@@ -271,8 +271,10 @@ bool cache_find_stale(struct cache *c, const struct cache_key *key, uint64_t now
 	e = cache_get_useful(c, s, key, now);
 	if (e) {
 		cache_describe(e, now, found);
-		cache_copy(e, 0, out, room, found, &a);
-		dns_answer_set_ttls(&a, ttl_s, out, found->len);
+		/* Somebody may have brought a fresh one meanwhile. */
+		cache_copy(e, found->left_ms > 0 ? (now - e->stored) / 16 : 0, out, room, found, &a);
+		if (found->left_ms <= 0)
+			dns_answer_set_ttls(&a, ttl_s, out, found->len);
 	}
 	pthread_rwlock_unlock(&s->lock);
 	return e;
@@ -294,7 +296,7 @@ bool cache_peek(struct cache *c, const struct cache_key *key, uint64_t now_ms, s
 	return e;
 }
 
-bool cache_claim(struct cache *c, const struct cache_key *key, uint64_t now_ms)
+bool cache_claim(struct cache *c, const struct cache_key *key, uint32_t stored, uint64_t now_ms)
 {
 	struct shard *s = cache_shard(c, key->name_hash);
 	struct entry *e;
@@ -303,7 +305,7 @@ bool cache_claim(struct cache *c, const struct cache_key *key, uint64_t now_ms)
 
 	pthread_rwlock_rdlock(&s->lock);
 	e = cache_get_useful(c, s, key, shard_time(now_ms));
-	taken = e && atomic_compare_exchange_strong(&e->claim, &free, CACHE_CLAIMED);
+	taken = e && e->stored == stored && atomic_compare_exchange_strong(&e->claim, &free, CACHE_CLAIMED);
 	pthread_rwlock_unlock(&s->lock);
 	return taken;
 }

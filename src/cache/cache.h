@@ -76,13 +76,13 @@ struct cache_found {
  * octets at out (see dns_answer_write()). */
 enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint8_t *out,
                              size_t room, struct cache_found *found);
-/* Copies an answer that may be stale, all its TTLs being ttl_s.  False: none of use is there. */
+/* Copies an answer that may be stale; then all its TTLs are ttl_s.  False: none of use is there. */
 bool cache_find_stale(struct cache *c, const struct cache_key *key, uint64_t now_ms, uint32_t ttl_s,
                       uint8_t *out, size_t room, struct cache_found *found);
 /* What is known without counting as a hit: kind, hits, claim, ttl_s and left_ms.  False: nothing of use. */
 bool cache_peek(struct cache *c, const struct cache_key *key, uint64_t now_ms, struct cache_found *found);
-/* Takes the refresh of an answer.  False: it is taken, has failed, or there is no answer. */
-bool cache_claim(struct cache *c, const struct cache_key *key, uint64_t now_ms);
+/* Takes the refresh of the answer that was found.  False: it is taken, has failed, or that answer has gone. */
+bool cache_claim(struct cache *c, const struct cache_key *key, uint32_t stored, uint64_t now_ms);
 /* What became of it, if the answer is still there: CACHE_UNCLAIMED or CACHE_GIVEN_UP. */
 void cache_end_claim(struct cache *c, const struct cache_key *key, uint32_t stored, enum cache_claim how,
                      uint64_t now_ms);

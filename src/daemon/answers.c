@@ -112,7 +112,7 @@ static int daemon_order(void *arg, const char *name, enum health_order order, bo
 			continue;
 		if (anew)
 			health_begin_anew(&u->health, daemon_now_us());
-		health_give_order(&u->health, order);
+		health_give_order(&u->health, order, daemon_now_us());
 		return 0;
 	}
 	return -ENOENT;

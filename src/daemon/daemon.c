@@ -238,18 +238,28 @@ static void daemon_watch_resolv(struct daemon *d)
 
 /* ---- the network ---- */
 
-/* Each upstream is told whose way has changed; those of a new setup are only looked up.  Gives whether one was. */
-static bool daemon_look_at_ways(struct daemon *d, bool tell)
+static const struct netway *daemon_find_way(const struct daemon *d, const struct upstream *u)
 {
-	size_t         n = d->setup->conf.upstream_count;
-	bool           any = false;
-	struct netway *ways = d->netwatch.ask_fd < 0 ? NULL : calloc(n ? n : 1, sizeof *ways);
+	for (size_t i = 0; i < d->netway_count; i++)
+		if (d->netways[i].upstream == u)
+			return &d->netways[i].way;
+	return NULL;
+}
+
+/* Each upstream is told whose way has changed; that of a new one is only looked up.  Gives whether one was told. */
+static bool daemon_look_at_ways(struct daemon *d)
+{
+	size_t              n = d->setup->conf.upstream_count;
+	bool                any = false;
+	struct upstream_way *ways = d->netwatch.ask_fd < 0 ? NULL : calloc(n ? n : 1, sizeof *ways);
 
 	for (size_t i = 0; ways && i < n; i++) {
-		struct upstream *u = d->setup->upstreams[i];
+		struct upstream     *u = d->setup->upstreams[i];
+		const struct netway *before = daemon_find_way(d, u);
 
-		netway_find(d->netwatch.ask_fd, &u->conf.addr, &ways[i]);
-		if (!tell || !d->netways || netway_equal(&ways[i], &d->netways[i]))
+		ways[i].upstream = u;
+		netway_find(d->netwatch.ask_fd, &u->conf.addr, &ways[i].way);
+		if (!before || netway_equal(&ways[i].way, before))
 			continue;
 		log_info("the way to upstream %s has changed; beginning anew with it", u->conf.name);
 		upstream_way_changed(u, daemon_now_us());
@@ -257,6 +267,7 @@ static bool daemon_look_at_ways(struct daemon *d, bool tell)
 	}
 	free(d->netways);
 	d->netways = ways;
+	d->netway_count = ways ? n : 0;
 	return any;
 }
 
@@ -271,7 +282,7 @@ static void daemon_on_network(void *arg)
 {
 	struct daemon *d = arg;
 
-	if (daemon_look_at_ways(d, true))
+	if (daemon_look_at_ways(d))
 		daemon_warm(d);
 }
 
@@ -333,7 +344,7 @@ int daemon_reload(struct daemon *d, char **report)
 	d->loaded_us = daemon_now_us();
 	d->refused = false;
 	daemon_watch_resolv(d);
-	daemon_look_at_ways(d, false);
+	daemon_look_at_ways(d);
 	service_reloaded(&d->service);
 	log_notice("configuration read again: %zu upstreams, %zu routes", conf->upstream_count,
 	           conf->policy.route_count - 1);
@@ -560,7 +571,7 @@ static bool daemon_start(struct daemon *d)
 	if (!daemon_start_workers(d))
 		return false;
 	daemon_watch_resolv(d);
-	daemon_look_at_ways(d, false);
+	daemon_look_at_ways(d);
 	daemon_warm(d);
 	daemon_say_ready(d);
 	return true;

@@ -23,6 +23,12 @@ struct listening {
 	char        text[ADDR_TEXT_MAX];
 };
 
+/* How an upstream is reached. */
+struct upstream_way {
+	const struct upstream *upstream;	/* for comparing only: it may have gone */
+	struct netway          way;
+};
+
 /* What tells one state of a file from the next. */
 struct file_mark {
 	dev_t           dev;
@@ -48,7 +54,8 @@ struct daemon {
 	uv_signal_t             on_hup, on_term, on_int;
 	uv_timer_t              resolv_timer;
 	struct netwatch         netwatch;
-	struct netway          *netways;	/* to each upstream of setup; NULL: not looked up yet */
+	struct upstream_way    *netways;	/* as they were when looked at last */
+	size_t                  netway_count;
 	struct file_mark        resolv_mark;
 	uint64_t                started_us, loaded_us;
 	const char             *listen_texts[64];	/* for control_status … */

@@ -1,6 +1,7 @@
 /* netwatch.c - rtnetlink(7), as little of it as is needed. */
 #include "daemon/netwatch.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -46,11 +47,11 @@ struct netway_query {
 	uint32_t        interface;
 };
 
-static bool netway_ask(int fd, const struct addr *to)
+static bool netway_ask(int fd, const struct addr *to, uint32_t seq)
 {
 	size_t              octets = netway_octets(to->sa.sa_family);
 	struct netway_query q = {
-		.head = { .nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = 1 },
+		.head = { .nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = seq },
 		.route = { .rtm_family = (uint8_t)to->sa.sa_family, .rtm_dst_len = (uint8_t)(octets * 8) },
 		.to = { .rta_type = RTA_DST, .rta_len = (uint16_t)RTA_LENGTH(octets) },
 	};
@@ -117,12 +118,15 @@ void netway_find(int fd, const struct addr *to, struct netway *out)
 		struct nlmsghdr head;
 		uint8_t         octets[ROOM];
 	} room;
-	size_t n;
+	uint32_t seq = (uint32_t)clock_mono_us(clock_system());
+	size_t   n;
 
 	memset(out, 0, sizeof *out);
-	if (!netway_ask(fd, to))
+	if (!netway_ask(fd, to, seq))
 		return;
-	n = netwatch_receive(fd, &room, sizeof room);
+	do				/* an answer that came too late for the question before is passed over */
+		n = netwatch_receive(fd, &room, sizeof room);
+	while (NLMSG_OK(&room.head, (uint32_t)n) && room.head.nlmsg_seq != seq);
 	if (NLMSG_OK(&room.head, (uint32_t)n) && room.head.nlmsg_type == RTM_NEWROUTE)
 		netway_read(&room.head, out);
 }
@@ -150,8 +154,10 @@ static void netwatch_on_news(uv_poll_t *poll, int status, int events)
 	bool             any = status < 0;	/* news were lost: there were some */
 
 	(void)events;
-	for (unsigned i = 0; i < 16; i++)
+	for (unsigned i = 0; i < 64; i++)
 		any |= netwatch_receive(w->fd, room, sizeof room) > 0;
+	if (status < 0)			/* libuv has stopped to watch */
+		uv_poll_start(poll, UV_READABLE, netwatch_on_news);
 	/* Not begun anew with each: where interfaces come and go all the time it would never ring. */
 	if (any && !uv_is_active((uv_handle_t *)&w->settle))
 		uv_timer_start(&w->settle, netwatch_on_settled, SETTLE_MS, 0);

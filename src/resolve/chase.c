@@ -59,6 +59,8 @@ void flight_on_chased(struct waiter *w, const struct dns_answer *answer, const s
 	f->chased = NULL;
 	if (answer)
 		flight_join_answers(f, answer);
+	else if (end->silent)	/* held under the target's own name, for as long as that counts */
+		flight_fail_unheld(f, end->ede);
 	else
 		flight_fail_plainly(f, end->ede);
 }

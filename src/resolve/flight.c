@@ -217,8 +217,12 @@ static void flight_finish(struct flight *f, const struct dns_answer *answer, con
 
 static void flight_keep(struct flight *f, const struct dns_answer *answer)
 {
-	int err;
+	struct view **now = f->all->env.view;
+	int           err;
 
+	/* What was joined by routes that hold no longer is for those who asked, and nobody else. */
+	if (answer->crosses_route && now && *now != f->view)
+		return;
 	/* A refresh by an upstream that counts down may meet the very end of its TTL: it is asked again in a moment,
 	 * and what is there serves until then. */
 	if (!answer->ttl_s && f->refresh)
@@ -243,6 +247,13 @@ void flight_succeed(struct flight *f, const struct dns_answer *answer, const str
 	flight_finish(f, answer, &end);
 }
 
+static bool flight_is_known(const struct flight *f)
+{
+	struct cache_found found;
+
+	return cache_peek(f->all->env.cache, &f->key, flight_boot_ms(f->all), &found) && found.left_ms > 0;
+}
+
 /* A try of a flight that is over.  What it says about the server, the exchange has noted. */
 void flight_on_late(struct flight *f, struct exchange *x, enum exchange_event event,
                     const struct dns_answer *answer)
@@ -253,7 +264,8 @@ void flight_on_late(struct flight *f, struct exchange *x, enum exchange_event ev
 		channel_count(x->channel, UPSTREAM_LATE);
 	if (event == EXCHANGE_ANSWER && !f->answered) {
 		f->answered = true;
-		flight_keep(f, answer);
+		if (!flight_is_known(f))	/* a later question may have brought a newer one */
+			flight_keep(f, answer);
 	}
 	flight_look_if_done(f);
 }
@@ -261,7 +273,8 @@ void flight_on_late(struct flight *f, struct exchange *x, enum exchange_event ev
 /* Why there is no answer, as far as it is known. */
 static struct flight_end flight_reason(const struct flight *f)
 {
-	struct flight_end end = { .rcode = DNS_SERVFAIL, .ede = DNS_EDE_NO_REACHABLE_AUTHORITY };
+	struct flight_end end = { .rcode = DNS_SERVFAIL, .ede = DNS_EDE_NO_REACHABLE_AUTHORITY,
+	                          .silent = !f->replies };
 
 	if (f->replies && f->refusals == f->replies && f->refusals == f->way_count)
 		end.rcode = DNS_REFUSED;
@@ -298,6 +311,13 @@ static void flight_fail(struct flight *f, const struct flight_end *end)
 	if (!f->local_trouble || f->replies)
 		cache_put_failure(f->all->env.cache, &f->key, &hold, flight_boot_ms(f->all));
 	flight_finish(f, NULL, end);
+}
+
+void flight_fail_unheld(struct flight *f, uint32_t ede)
+{
+	const struct flight_end end = { .rcode = DNS_SERVFAIL, .ede = ede, .silent = true };
+
+	flight_finish(f, NULL, &end);
 }
 
 /* No server is to blame. */

@@ -32,6 +32,7 @@ struct flights;
 struct flight_end {
 	uint16_t    rcode;	/* the answer's; without one SERVFAIL, or REFUSED when every server said so */
 	uint32_t    ede;	/* DNS_EDE_NONE, or an extended error for the client */
+	bool        silent;	/* without an answer: no server has said anything, so it may be otherwise soon */
 	const char *ede_text;	/* borrowed during the call: which upstream said so; NULL: it is our own */
 	/* Who sent the answer; borrowed during the call.  NULL: nobody, or several. */
 	struct upstream *upstream;
@@ -49,6 +50,7 @@ struct flights_env {
 	const struct upstream_env *upstream;
 	struct timers             *timers;	/* on CLOCK_MONOTONIC, ms */
 	struct cache              *cache;
+	struct view              **view;	/* borrowed: whichever is in force; NULL: it never changes */
 };
 
 /* All flights of one worker.  The caller frees; NULL: no memory.  Copies env. */

@@ -115,6 +115,7 @@ static inline void flight_step_at(struct flight *f, uint64_t at_us)
 /* flight.c: each ends the flight. */
 void flight_succeed(struct flight *f, const struct dns_answer *answer, const struct exchange *x);
 void flight_fail_plainly(struct flight *f, uint32_t ede);	/* SERVFAIL, and no server is to blame */
+void flight_fail_unheld(struct flight *f, uint32_t ede);	/* the same, and it may be asked again at once */
 void flight_give_up(struct flight *f);			/* nothing is left to try */
 /* flight.c: no try is open after that.  The flight may have been over, and is gone then. */
 void flight_stop_asking(struct flight *f);

@@ -84,6 +84,10 @@ bool flight_park(struct flight *f)
 	if (f->parked)
 		return true;
 	f->parked = true;
+	if (f->woken) {			/* in vain; it will count anew */
+		f->woken = false;
+		fs->woken--;
+	}
 	stats_count(flight_stats(f), STATS_PARKED);
 	list_append(&fs->parked, &f->lot);
 	if (!timer_runs(&fs->wake))

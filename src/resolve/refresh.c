@@ -20,6 +20,7 @@
 #define LEARN_TTL_MIN_S 5u	/* with less, what is left and what is new cannot be told apart */
 #define GAIN_MS         2000	/* more than this beyond what was left is a new TTL */
 #define EXPLORE_ONE_IN  64u	/* early refreshes where they brought nothing so far */
+#define AGAIN_MAX       3u	/* refreshes that may bring nothing before a client has to ask */
 #define RETRY_MS        100	/* when the budget is used up */
 #define COST            10u	/* of a refresh, in tokens; a query gives one … */
 #define TOKENS_A_SECOND 200u	/* … and time so many */
@@ -32,6 +33,9 @@ struct refresh {
 	struct refreshes *all;
 	struct cache_key  key;		/* its qname is our own */
 	enum stats_counter kind;	/* what has begun it, or will */
+	unsigned          again;	/* refreshes in a row that brought nothing */
+	bool              refused;	/* once at least */
+	bool              prompt;	/* asked at the very end of the TTL, whatever lag has been learned */
 	bool              explore;	/* early in any case, to see whether that still brings nothing */
 	bool              early;	/* asked before the end of the TTL */
 	uint32_t          stored;	/* which answer is being refreshed … */
@@ -92,15 +96,20 @@ struct refreshes *refreshes_new(const struct refreshes_env *env)
 
 /* ---- taking and letting go ---- */
 
+static bool refreshes_are_full(const struct refreshes *rs)
+{
+	return list_empty(&rs->free) && rs->made == REFRESHES_MAX;
+}
+
+/* There is room. */
 static struct refresh *refresh_take(struct refreshes *rs, const struct cache_key *key, uint32_t stored)
 {
 	struct list    *n = list_take_first(&rs->free);
-	struct refresh *r = n ? list_entry(n, struct refresh, node) :
-	                    rs->made < REFRESHES_MAX ? &rs->pool[rs->made++] : NULL;
+	struct refresh *r = n ? list_entry(n, struct refresh, node) : &rs->pool[rs->made++];
 
-	if (!r)
-		return NULL;
 	r->all = rs;
+	r->again = 0;
+	r->refused = false;
 	r->key = *key;
 	memcpy(r->qname, key->qname, key->qname_len);
 	r->key.qname = r->qname;
@@ -202,6 +211,15 @@ static void refresh_wait(struct refresh *r, int64_t ms)
 	timer_start(r->all->env.timers, &r->timer, refreshes_mono_ms(r->all) + (uint64_t)(ms > 0 ? ms : 0));
 }
 
+/* Until the upstream's own copy has ended; now and then only until ours has, to see whether that is the same. */
+static void refresh_wait_for_end(struct refresh *r, size_t route, const struct cache_found *found)
+{
+	uint32_t lag_ms = refreshes_lag_ms(r->all, route);
+
+	r->prompt = !lag_ms || !rng_below(r->all->env.upstream->rng, EXPLORE_ONE_IN);
+	refresh_wait(r, found->left_ms + (r->prompt ? 0 : lag_ms));
+}
+
 static void refresh_plan(struct refresh *r, size_t route, const struct cache_found *found)
 {
 	struct refreshes *rs = r->all;
@@ -209,8 +227,10 @@ static void refresh_plan(struct refresh *r, size_t route, const struct cache_fou
 	r->explore = !rng_below(rs->env.upstream->rng, EXPLORE_ONE_IN);
 	r->early = r->explore || refreshes_early_pays(rs, route);
 	r->kind = r->early ? STATS_PREFETCH_TIMER : STATS_PREFETCH_EXPIRY;
-	refresh_wait(r, r->early ? found->left_ms - refreshes_ahead_ms(rs, found->ttl_s) :
-	                           found->left_ms + refreshes_lag_ms(rs, route));
+	if (r->early)
+		refresh_wait(r, found->left_ms - refreshes_ahead_ms(rs, found->ttl_s));
+	else
+		refresh_wait_for_end(r, route, found);
 }
 
 /* ---- asking ---- */
@@ -236,8 +256,13 @@ static void refresh_ask(struct refresh *r, size_t route)
 	struct flight_ask ask = { .view = refreshes_view(rs), .route = route, .key = r->key, .refresh = true };
 
 	if (!refreshes_have_room(rs) || !refreshes_spend(rs)) {
-		refreshes_count(rs, STATS_PREFETCH_REFUSED);
-		refresh_wait(r, RETRY_MS);
+		if (!r->refused)
+			refreshes_count(rs, STATS_PREFETCH_REFUSED);
+		r->refused = true;
+		if (r->left_ms > 0)
+			refresh_wait(r, RETRY_MS);
+		else			/* then clients ask for themselves, and are not put off with the old answer */
+			refresh_let_go(r, CACHE_UNCLAIMED);
 		return;
 	}
 	if (flight_ask(rs->env.flights, &ask, &r->waiter) < 0) {
@@ -263,7 +288,7 @@ static void refresh_begin(struct refresh *r)
 	}
 	if (r->kind == STATS_PREFETCH_TIMER && !r->explore && !refreshes_early_pays(rs, route)) {
 		r->kind = STATS_PREFETCH_EXPIRY;	/* that has been learned meanwhile */
-		refresh_wait(r, found.left_ms + refreshes_lag_ms(rs, route));
+		refresh_wait_for_end(r, route, &found);
 		return;
 	}
 	r->early = r->kind != STATS_PREFETCH_EXPIRY && found.left_ms > 0;
@@ -288,13 +313,14 @@ static void refresh_go_on(struct refresh *r)
 	size_t             route;
 
 	if (!refresh_find_route(r, &route) || !cache_peek(rs->env.cache, &r->key, now_ms, &found) ||
-	    (found.claim != CACHE_CLAIMED && !cache_claim(rs->env.cache, &r->key, now_ms))) {
+	    r->again++ == AGAIN_MAX ||
+	    (found.stored != r->stored && !cache_claim(rs->env.cache, &r->key, found.stored, now_ms))) {
 		refresh_let_go(r, CACHE_UNCLAIMED);
 		return;
 	}
 	r->stored = found.stored;
 	r->kind = STATS_PREFETCH_EXPIRY;
-	refresh_wait(r, found.left_ms + refreshes_lag_ms(rs, route));
+	refresh_wait_for_end(r, route, &found);
 }
 
 static void refresh_learn(const struct refresh *r, struct upstream *u, bool gained)
@@ -303,8 +329,8 @@ static void refresh_learn(const struct refresh *r, struct upstream *u, bool gain
 		return;
 	if (r->early && r->ttl_s >= LEARN_TTL_MIN_S)
 		health_learn_early(&u->health, gained);
-	if (!r->early && !gained)
-		health_learn_lag(&u->health);
+	if (!r->early && gained == r->prompt)
+		health_learn_lag(&u->health, !gained);
 }
 
 static void refresh_on_done(struct waiter *w, const struct dns_answer *answer, const struct flight_end *end)
@@ -318,7 +344,7 @@ static void refresh_on_done(struct waiter *w, const struct dns_answer *answer, c
 		return;
 	}
 	gained = r->early ? (int64_t)answer->ttl_s * 1000 > r->left_ms + GAIN_MS || answer->ttl_s >= r->ttl_s :
-	                    answer->ttl_s > 1;
+	                    answer->ttl_s > 1 || answer->ttl_s >= r->ttl_s;
 	refresh_learn(r, end->upstream, gained);
 	refreshes_count(r->all, gained ? STATS_PREFETCH_GAINED : STATS_PREFETCH_USELESS);
 	if (gained)
@@ -330,20 +356,19 @@ static void refresh_on_done(struct waiter *w, const struct dns_answer *answer, c
 void refreshes_on_hit(struct refreshes *rs, size_t route, const struct cache_key *key,
                       const struct cache_found *found)
 {
-	bool            noted = found->hits == 3;
+	bool            noted = found->hits >= 3;
 	struct refresh *r;
 
 	if (!noted && (found->ttl_s < HIT_TTL_MIN_S || found->left_ms > AHEAD_MAX_MS ||
 	               !refreshes_early_pays(rs, route)))
 		return;
-	if (!cache_claim(rs->env.cache, key, refreshes_boot_ms(rs)))
-		return;
-	r = refresh_take(rs, key, found->stored);
-	if (!r) {
+	if (refreshes_are_full(rs)) {
 		refreshes_count(rs, STATS_PREFETCH_REFUSED);
-		cache_end_claim(rs->env.cache, key, found->stored, CACHE_UNCLAIMED, refreshes_boot_ms(rs));
 		return;
 	}
+	if (!cache_claim(rs->env.cache, key, found->stored, refreshes_boot_ms(rs)))
+		return;
+	r = refresh_take(rs, key, found->stored);
 	if (noted) {
 		refresh_plan(r, route, found);
 	} else {

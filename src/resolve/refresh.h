@@ -1,7 +1,7 @@
 /* refresh.h - popular names are asked for again before anybody has to wait for them.
  *
- * A name that is hit three times in its TTL period is noted, with its key, in a
- * bounded wheel of the worker's own, and refreshed near the end of the TTL
+ * A name that is hit three times in its TTL period is noted, in its last ten
+ * minutes, with its key, in a bounded wheel of the worker's own, and refreshed near the end of the TTL
  * without a client asking.  One that is hit in the last tenth of its TTL is
  * refreshed at once.  The new period begins with no hits, so what nobody asks
  * for any more drops out.
@@ -18,7 +18,8 @@
 
 #include "resolve/flight.h"
 
-#define REFRESH_GRACE_MS 2000
+#define REFRESH_GRACE_MS   2000
+#define REFRESH_HORIZON_MS 600000	/* what ends later need not be noted yet */
 
 struct refreshes;
 
@@ -38,7 +39,8 @@ void              refreshes_free(struct refreshes *rs);	/* NULL is fine; before 
 static inline bool refresh_is_near(const struct cache_found *found)
 {
 	return found->claim == CACHE_UNCLAIMED &&
-	       (found->hits == 3 || (found->left_ms * 10 < (int64_t)found->ttl_s * 1000 && found->hits > 1));
+	       ((found->hits >= 3 && found->left_ms <= REFRESH_HORIZON_MS) ||
+	        (found->left_ms * 10 < (int64_t)found->ttl_s * 1000 && found->hits > 1));
 }
 
 /* Then it is looked at closely. */

@@ -186,13 +186,13 @@ static const struct cache_times *resolver_times(const struct resolver *r)
 static uint64_t resolver_stale_wait_ms(const struct resolver *r)
 {
 	uint64_t fixed_ms = resolver_times(r)->stale_wait_ms, ms;
+	uint64_t most_ms = r->view->setup->conf.times.query_timeout_ms;
 
 	if (fixed_ms)
 		return fixed_ms;
 	ms = flights_quantile_us(r->flights, 0.99) * 3 / 2 / 1000;
-	if (!ms)
-		return STALE_WAIT_MAX_MS;
-	return ms < STALE_WAIT_MIN_MS ? STALE_WAIT_MIN_MS : ms > STALE_WAIT_MAX_MS ? STALE_WAIT_MAX_MS : ms;
+	ms = !ms || ms > STALE_WAIT_MAX_MS ? STALE_WAIT_MAX_MS : ms < STALE_WAIT_MIN_MS ? STALE_WAIT_MIN_MS : ms;
+	return ms < most_ms ? ms : most_ms;
 }
 
 /* Whose stale data, for which reply. */
@@ -216,7 +216,8 @@ static bool resolver_find_stale(struct resolver *r, const struct stale *s, uint8
 	                      resolver_room(r, s->query, s->proto, &with), found))
 		return false;
 	if (found->fit != DNS_FIT_NOT) {
-		found->head.ede = found->kind == DNS_ANSWER_NXDOMAIN ? DNS_EDE_STALE_NXDOMAIN : DNS_EDE_STALE;
+		found->head.ede = found->left_ms > 0 ? DNS_EDE_NONE :
+		                  found->kind == DNS_ANSWER_NXDOMAIN ? DNS_EDE_STALE_NXDOMAIN : DNS_EDE_STALE;
 		return true;
 	}
 	if (!cache_find_stale(r->env.cache, s->key, s->boot_ms, s->ttl_s, body,
@@ -483,7 +484,7 @@ void resolver_on_clocks(struct resolver *r, uint64_t boot_ms, uint64_t mono_us, 
 
 	r->slept_ms = slept_ms;
 	for (size_t i = 0; (slept || late) && i < r->view->setup->conf.upstream_count; i++)
-		upstream_way_changed(r->view->channels[i]->upstream, mono_us);
+		upstream_slept(r->view->channels[i]->upstream, mono_us);
 }
 
 /* Reads a message, and finds what the cache will be asked. */
@@ -647,6 +648,7 @@ struct resolver *resolver_new(const struct resolver_env *env, struct setup *setu
 		.upstream = &r->env.upstream,
 		.timers = env->timers,
 		.cache = env->cache,
+		.view = &r->view,
 	};
 	r->env.upstream.timers = env->timers;
 	r->env.upstream.open = &r->open;
@@ -673,11 +675,15 @@ struct resolver *resolver_new(const struct resolver_env *env, struct setup *setu
 int resolver_reconfigure(struct resolver *r, struct setup *setup)
 {
 	struct view *v = view_new(setup, r->view, &r->env.upstream);
+	bool         differ;
 
 	if (!v)
 		return -ENOMEM;
+	differ = setup_routes_differ(r->view->setup, setup);
 	view_unref(r->view);
 	r->view = v;
+	if (differ)		/* what was joined by the old routes meanwhile */
+		cache_flush_crossing(r->env.cache);
 	r->env.upstream.edns_size = v->setup->conf.times.edns_size;
 	cache_set_stale(r->env.cache, resolver_times(r)->stale_s);
 	return 0;

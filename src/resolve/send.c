@@ -45,34 +45,21 @@ static struct flight *flight_of(const struct exchange *x)
 	return (struct flight *)(void *)((char *)(uintptr_t)x->question - offsetof(struct flight, question));
 }
 
-/* Open sends for this name and type, whoever asks; *spare gets one that nobody waits for, or NULL. */
-static unsigned flight_like_sends(const struct flight *f, struct exchange **spare)
+static void flight_on_spare(struct exchange *x)
 {
-	unsigned n = 0;
-
-	*spare = NULL;
-	for (struct exchange *x = NULL; (x = exchange_next_like(f->all->env.upstream->open, &f->question, x)); n++)
-		if (x->spare)
-			*spare = x;
-	return n;
-}
-
-static void flight_end_spare(struct exchange *x)
-{
-	exchange_end(x);
-	if (x->on_event == flight_on_event)
-		flight_look_if_done(flight_of(x));
+	flight_look_if_done(flight_of(x));
 }
 
 /* Room for one more send: what is open for nobody ends first, then the oldest one of ours.  False: others hold
  * all places. */
 static bool flight_make_room(struct flight *f)
 {
-	struct exchange *spare;
+	const struct exchanges *all = f->all->env.upstream->open;
+	struct exchange        *spare;
 
-	while (flight_like_sends(f, &spare) >= LIKE_SENDS && spare)
-		flight_end_spare(spare);
-	if (flight_like_sends(f, &spare) < LIKE_SENDS)
+	while (exchange_count_like(all, &f->question, &spare) >= LIKE_SENDS && spare)
+		exchange_end_spare(spare);
+	if (exchange_count_like(all, &f->question, &spare) < LIKE_SENDS)
 		return true;
 	for (unsigned i = 0; i < f->try_count; i++) {
 		if (!exchange_is_open(&f->tries[i]))
@@ -194,10 +181,11 @@ static void flight_note_error(struct flight *f, struct way *w, enum transport_ki
 	case -ENOBUFS:
 	case -EMFILE:
 	case -ENFILE:
-	case -EAGAIN:
+	case -EAGAIN:		/* that may be better in a moment */
 		stats_count(flight_stats(f), STATS_NO_MEMORY);
 		f->local_trouble = true;
-		break;
+		w->resting = true;
+		return;
 	case -ENETUNREACH:
 	case -EHOSTUNREACH:
 	case -ENETDOWN:
@@ -208,6 +196,22 @@ static void flight_note_error(struct flight *f, struct way *w, enum transport_ki
 		f->stream_trouble |= kind != TRANSPORT_UDP && flight_needs_stream(w);
 	}
 	w->dead[kind] = true;
+}
+
+/* All sockets to this upstream are taken: the oldest answer that nobody waits for makes way.  False: there is none. */
+static bool flights_make_place(struct flights *fs, const struct channel *c)
+{
+	for (struct list *n = fs->over.next; n != &fs->over; n = n->next) {
+		struct flight *f = list_entry(n, struct flight, lot);
+
+		for (unsigned i = 0; i < f->try_count; i++) {
+			if (f->tries[i].channel != c || !exchange_is_open(&f->tries[i]))
+				continue;
+			exchange_end_spare(&f->tries[i]);
+			return true;
+		}
+	}
+	return false;
 }
 
 /* How long a try has to be answered before it is given up. */
@@ -239,8 +243,11 @@ static enum flight_sent flight_send_to(struct flight *f, struct way *w)
 	x->question = &f->question;
 	x->channel = w->channel;
 	x->on_event = flight_on_event;
+	x->on_spare = flight_on_spare;
 	x->send.apart = kind != TRANSPORT_UDP && flight_waits_on_stream(f, w);
 	err = exchange_start(x, (enum transport_kind)kind);
+	if (err == -EAGAIN && flights_make_place(f->all, w->channel))
+		err = exchange_start(x, (enum transport_kind)kind);
 	if (err < 0) {
 		flight_note_error(f, w, (enum transport_kind)kind, err);
 		return FLIGHT_EXHAUSTED;
@@ -365,6 +372,7 @@ void flight_go_on(struct flight *f)
 			flight_give_up(f);
 		return;
 	}
+	flight_unpark(f);
 	if (flight_send(f) == FLIGHT_EXHAUSTED && !flight_open_count(f)) {
 		f->round_us = flight_rest_until_us(f, flight_now_us(f));
 		if (f->round_us == NEVER_US) {
@@ -381,7 +389,7 @@ static bool flight_is_due(struct flight *f, uint64_t now_us)
 	struct stats *s = flight_stats(f);
 
 	if (!flight_live_count(f))
-		return now_us >= f->round_us || flight_open_count(f);
+		return now_us >= f->round_us || f->round_us == NEVER_US || flight_open_count(f);
 	if (now_us < f->round_us)
 		return false;
 	if (!flight_choose(f)) {		/* nobody to ask: that may be otherwise in the next round */
@@ -471,6 +479,15 @@ static struct way *flight_way_of(struct flight *f, const struct exchange *x)
 	return NULL;		/* not reached: a try's channel is one of our ways */
 }
 
+/* The try has failed: another takes its place, unless one has already, when its time was over. */
+static void flight_replace(struct flight *f, const struct exchange *x)
+{
+	if (f->given_up[x - f->tries] && flight_live_count(f))
+		flight_schedule(f);
+	else
+		flight_go_on(f);
+}
+
 static void flight_on_lost(struct flight *f, struct way *w, const struct exchange *x)
 {
 	bool stream = x->kind != TRANSPORT_UDP;
@@ -498,7 +515,7 @@ static void flight_on_lost(struct flight *f, struct way *w, const struct exchang
 		return;
 	}
 	prober_failed(x->channel, prober_reason(x->error), f->key.name_hash);
-	flight_go_on(f);
+	flight_replace(f, x);
 }
 
 static void flight_on_failed(struct flight *f, struct way *w, const struct exchange *x)
@@ -511,7 +528,7 @@ static void flight_on_failed(struct flight *f, struct way *w, const struct excha
 	}
 	f->refusals += x->rcode == DNS_REFUSED;
 	prober_failed(x->channel, x->rcode == DNS_REFUSED ? HEALTH_REFUSED : HEALTH_SERVFAIL, f->key.name_hash);
-	flight_go_on(f);
+	flight_replace(f, x);
 }
 
 /* This upstream is to be asked otherwise, at once; if that cannot be, somebody else. */

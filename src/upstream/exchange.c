@@ -53,6 +53,24 @@ struct exchange *exchange_next_like(const struct exchanges *all, const struct ex
 	return NULL;
 }
 
+unsigned exchange_count_like(const struct exchanges *all, const struct exchange_question *q, struct exchange **spare)
+{
+	unsigned n = 0;
+
+	*spare = NULL;
+	for (struct exchange *x = NULL; (x = exchange_next_like(all, q, x)); n++)
+		if (x->spare)
+			*spare = x;
+	return n;
+}
+
+void exchange_end_spare(struct exchange *x)
+{
+	exchange_end(x);
+	if (x->on_spare)
+		x->on_spare(x);
+}
+
 bool exchange_is_open(const struct exchange *x)
 {
 	return transport_lives(&x->send);
@@ -252,7 +270,8 @@ static void exchange_note_answer(struct exchange *x)
 	uint64_t                      now_us = clock_mono_us(x->channel->env->clock);
 	const struct health_answer    a = { .qname = q->qname, .qname_len = (uint8_t)q->qname_len,
 		                            .qtype = q->qtype, .name_hash = x->question->name_hash,
-		                            .sent_us = x->started_us };
+		                            .sent_us = x->started_us,
+		                            .is_control = !x->question->checking_disabled };
 
 	channel_count(x->channel, UPSTREAM_ANSWERED);
 	histogram_add(&x->channel->stats->exchange, now_us - x->started_us, 1);

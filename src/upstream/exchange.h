@@ -52,6 +52,7 @@ struct exchange {
 	/* The owner hears events here; it may free the exchange during one that ends it. */
 	void (*on_event)(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
 	                 const struct dns_name *target);
+	void (*on_spare)(struct exchange *x);		/* it was ended as spare; NULL: never mind */
 	enum transport_kind             kind;
 	uint64_t                        started_us, ended_us;
 	int                             error;		/* EXCHANGE_LOST: negative errno */
@@ -71,6 +72,11 @@ bool exchange_is_open(const struct exchange *x);
  * next, and NULL at the end. */
 struct exchange *exchange_next_like(const struct exchanges *all, const struct exchange_question *q,
                                     const struct exchange *after);
+/* How many those are; *spare gets one that nobody waits for, or NULL. */
+unsigned exchange_count_like(const struct exchanges *all, const struct exchange_question *q,
+                             struct exchange **spare);
+/* Ends one that nobody waits for; its owner is told by on_spare. */
+void exchange_end_spare(struct exchange *x);
 /* Stops listening; fine when it is over. */
 void exchange_end(struct exchange *x);
 

@@ -171,16 +171,17 @@ static void health_enter(struct health *h, enum health_state to, enum health_rea
 		return;
 	h->own_state = to;
 	h->transitions[to][reason]++;
+	if (from == HEALTH_OPEN) {		/* what failed meanwhile says nothing any more */
+		h->probes = 0;
+		atomic_store_explicit(&h->opened_us, 0, memory_order_relaxed);
+		atomic_fetch_add_explicit(&h->epoch, 1, memory_order_relaxed);
+	}
 	if (from == HEALTH_OPEN || to == HEALTH_OPEN)
 		h->news = (struct health_news){ true, to, reason };
 	switch (to) {
 	case HEALTH_GOOD:
 		h->failures = 0;
-		h->probes = 0;
 		h->backoff = 0;
-		atomic_store_explicit(&h->opened_us, 0, memory_order_relaxed);
-		if (from == HEALTH_OPEN)	/* what failed meanwhile says nothing any more */
-			atomic_fetch_add_explicit(&h->epoch, 1, memory_order_relaxed);
 		break;
 	case HEALTH_SUSPECT:
 		break;
@@ -222,7 +223,7 @@ static void health_learn_question(struct health *h, const struct health_answer *
 {
 	struct health_question *q = &h->control[0];
 
-	if (a->qname_len <= 1)		/* the root is asked anyway */
+	if (a->qname_len <= 1 || !a->is_control)	/* the root is asked anyway */
 		return;
 	if (q->qname.len && !health_same_parent(&q->qname, a->qname, a->qname_len))
 		h->control[1] = *q;
@@ -342,19 +343,17 @@ uint64_t health_next_probe_us(struct health *h)
 	return at_us;
 }
 
-void health_control(struct health *h, unsigned which, struct health_question *out)
+bool health_control(struct health *h, unsigned which, struct health_question *out)
 {
-	out->qname.len = 0;
+	*out = (struct health_question){ .qname = { .len = 1 }, .qtype = DNS_NS };
+	if (which >= HEALTH_CONTROLS)
+		return true;
 	health_lock(h);
-	if (which < HEALTH_QUESTIONS && !(which && h->probes % 2))
-		*out = h->control[which];
+	*out = h->control[which];
+	if (which && h->own_state == HEALTH_OPEN)	/* probes go out often */
+		out->qname.len = 0;
 	health_unlock(h);
-	if (out->qname.len)
-		return;
-	out->qname.len = 1;
-	out->qname.octets[0] = 0;
-	out->name_hash = 0;
-	out->qtype = DNS_NS;
+	return out->qname.len;
 }
 
 /* 0.5 s, doubling to 30 s, each time up to a fifth less, so that many hosts do not probe in step. */
@@ -365,6 +364,19 @@ static uint64_t health_probe_wait_us(const struct health *h, uint8_t jitter)
 	return us - us / 5 * jitter / 255;
 }
 
+static void health_fail(struct health *h, const struct health_report *r, uint64_t now_us)
+{
+	if (h->own_state == HEALTH_GOOD)	/* another answer has cleared it meanwhile */
+		return;
+	atomic_store_explicit(&h->reason, (uint8_t)r->reason, memory_order_relaxed);
+	if (h->own_state == HEALTH_SUSPECT) {
+		health_enter(h, HEALTH_OPEN, r->reason, now_us);
+		return;
+	}
+	h->probes++;
+	h->next_probe_us = now_us + health_probe_wait_us(h, r->jitter);
+}
+
 void health_probed(struct health *h, uint32_t ticket, const struct health_report *r, uint64_t now_us)
 {
 	health_lock(h);
@@ -373,24 +385,34 @@ void health_probed(struct health *h, uint32_t ticket, const struct health_report
 		return;
 	}
 	h->asking = 0;
-	if (r->answered) {
+	switch (r->verdict) {
+	case HEALTH_WORKS:
 		health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
-	} else if (h->own_state == HEALTH_OPEN) {
-		atomic_store_explicit(&h->reason, (uint8_t)r->reason, memory_order_relaxed);
-		h->probes++;
-		h->next_probe_us = now_us + health_probe_wait_us(h, r->jitter);
-	} else if (h->own_state == HEALTH_SUSPECT) {	/* else another answer has cleared it meanwhile */
-		atomic_store_explicit(&h->reason, (uint8_t)r->reason, memory_order_relaxed);
-		health_enter(h, HEALTH_OPEN, r->reason, now_us);
+		break;
+	case HEALTH_KNOWS_ROOT:
+		if (h->own_state == HEALTH_OPEN)
+			health_enter(h, HEALTH_SUSPECT, health_last_reason(h), now_us);
+		break;
+	case HEALTH_FAILS:
+		health_fail(h, r, now_us);
+		break;
+	case HEALTH_NOT_ASKED:
+		if (h->own_state == HEALTH_OPEN)
+			h->next_probe_us = now_us + PROBE_FIRST_US;
+		else
+			health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
+		break;
 	}
 	health_unlock(h);
 }
 
 void health_want(struct health *h, uint64_t now_us)
 {
-	health_lock(h);
-	h->wanted_until_us = now_us + WANTED_US;
-	health_unlock(h);
+	uint64_t until_us = now_us + WANTED_US;
+
+	/* Every stale answer says so: once in a while is enough. */
+	if (atomic_load_explicit(&h->wanted_until_us, memory_order_relaxed) + WANTED_US / 10 < until_us)
+		atomic_store_explicit(&h->wanted_until_us, until_us, memory_order_relaxed);
 }
 
 /* ---- from outside ---- */
@@ -408,9 +430,14 @@ void health_begin_anew(struct health *h, uint64_t now_us)
 	health_unlock(h);
 }
 
-void health_give_order(struct health *h, enum health_order order)
+void health_give_order(struct health *h, enum health_order order, uint64_t now_us)
 {
 	health_lock(h);
+	/* Nothing was found out while it was down, and nobody waits to probe it: two failures open it again. */
+	if (h->order == HEALTH_DOWN && order != HEALTH_DOWN) {
+		health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
+		h->asking = 0;
+	}
 	h->order = (uint8_t)order;
 	if (order != HEALTH_DOWN)	/* what was held while it was down says nothing any more */
 		atomic_fetch_add_explicit(&h->epoch, 1, memory_order_relaxed);
@@ -422,15 +449,18 @@ void health_learn_early(struct health *h, bool gained)
 {
 	int8_t now = atomic_load_explicit(&h->early, memory_order_relaxed);
 
-	/* One that gained nothing is proof.  Of two upstreams that are caches the other may have had a younger copy, so
-	 * it takes a row of those that gained to outweigh it. */
-	now = gained ? (int8_t)(now < EARLY_MOST ? now + 1 : EARLY_MOST) : -EARLY_MOST;
+	/* Two that gained nothing are proof; one may be a zone's own doing.  Of two upstreams that are caches the other
+	 * may have had a younger copy, so it takes a row of those that gained to outweigh them. */
+	if (gained)
+		now = (int8_t)(now < EARLY_MOST ? now + 1 : EARLY_MOST);
+	else
+		now = now < 0 ? -EARLY_MOST : -1;
 	atomic_store_explicit(&h->early, now, memory_order_relaxed);
 }
 
-void health_learn_lag(struct health *h)
+void health_learn_lag(struct health *h, bool lags)
 {
-	atomic_store_explicit(&h->lag_ms, LAG_MS, memory_order_relaxed);
+	atomic_store_explicit(&h->lag_ms, lags ? LAG_MS : 0, memory_order_relaxed);
 }
 
 void health_read(struct health *h, struct health_view *out)

@@ -1,16 +1,19 @@
 /* health.h - what is known about one upstream: how quick it is, and whether it can be trusted to answer.
  *
- *            two failures in a row,            the control question fails
- *            for different names
+ *            two failures in a row,            control questions and
+ *            for different names               the root's all fail
  *   good ────────────────────────> suspect ──────────────────────────────> open <──┐ a probe fails:
- *     ^  <──────────────────────────┘  any valid reply                      │      │ the next one later
- *     └─────────────────────────────────────────────────────────────────────┴──────┘
+ *     ^  <──────────────────────────┘ ^  any valid reply                     │      │ the next one later
+ *     │                               └── only the root is answered ─────────┤──────┘
+ *     └──────────────────────────────────────────────────────────────────────┘
  *                         a probe is answered
  *
  * Silence for one name proves nothing, and anyone can make larder ask for names
  * that never answer.  So failures only raise suspicion, and what decides is the
- * control question: the last one that this upstream answered well, and, if that
- * fails, one from elsewhere, lest somebody's own dying zone speak for the server.
+ * control question: the last one that this upstream answered well, then one from
+ * elsewhere, then NS of the root, lest somebody's own dying zones speak for the
+ * server.  One that still knows the root, and nothing else, stays suspect: it is
+ * asked where all others are no better.
  *
  * Shared by all workers, under its own lock, which only misses touch.  What
  * choosing among upstreams reads is atomic and needs no lock.
@@ -58,7 +61,8 @@ struct health_question {
 	uint16_t        qtype;
 };
 
-#define HEALTH_QUESTIONS 2
+#define HEALTH_CONTROLS  2	/* questions that it answered well, kept */
+#define HEALTH_QUESTIONS 3	/* asked one after the other: those, and NS of the root */
 
 /* A breaker that has opened or closed, to be logged. */
 struct health_news {
@@ -97,8 +101,8 @@ struct health {
 	uint64_t         asked_us;	/* … since then */
 	uint64_t         next_probe_us;
 	unsigned         probes;	/* in a row that failed */
-	uint64_t         wanted_until_us;	/* a client waits for any upstream: probe often */
-	struct health_question control[HEALTH_QUESTIONS];	/* newest first */
+	_Atomic uint64_t wanted_until_us;	/* a client waits for any upstream: probe often */
+	struct health_question control[HEALTH_CONTROLS];	/* newest first */
 	uint64_t         transitions[HEALTH_OPEN + 1][HEALTH_REASONS];	/* into each state; by the reason */
 	struct health_news news;		/* until the lock is given back */
 	struct log_limit   said;
@@ -115,6 +119,7 @@ struct health_answer {
 	uint8_t        qname_len;
 	uint16_t       qtype;
 	uint64_t       sent_us;		/* CLOCK_MONOTONIC */
+	bool           is_control;	/* may become the control question: it is asked as that one will be */
 };
 
 /* A valid reply has come, in time or late. */
@@ -129,13 +134,19 @@ uint32_t health_take_probe(struct health *h, uint64_t now_us);
 uint32_t health_take_look(struct health *h, uint64_t apart_us, uint64_t now_us);
 /* When to look again whether one is; UINT64_MAX: the breaker is not open. */
 uint64_t health_next_probe_us(struct health *h);
-/* The question to ask first (which 0) and, when that fails, next (1).  Where none is known, and every other time
- * that an open breaker is probed, NS of the root: every resolver knows it, and nobody can make it fail. */
-void health_control(struct health *h, unsigned which, struct health_question *out);
+/* The question to ask first (which 0), next and last.  False: there is none, or an open breaker is probed, for which
+ * the first and the last will do. */
+bool health_control(struct health *h, unsigned which, struct health_question *out);
 /* How the control question or probe of this ticket ended. */
+enum health_verdict {
+	HEALTH_WORKS,
+	HEALTH_KNOWS_ROOT,	/* and failed the control questions */
+	HEALTH_FAILS,
+	HEALTH_NOT_ASKED,	/* for want of something of our own */
+};
 struct health_report {
-	bool               answered;
-	enum health_reason reason;	/* else */
+	enum health_verdict verdict;
+	enum health_reason reason;	/* why it fails */
 	uint8_t            jitter;	/* random */
 };
 void health_probed(struct health *h, uint32_t ticket, const struct health_report *r, uint64_t now_us);
@@ -144,11 +155,11 @@ void health_want(struct health *h, uint64_t now_us);
 
 /* Everything that was held against it is void: the way to it has changed. */
 void health_begin_anew(struct health *h, uint64_t now_us);
-void health_give_order(struct health *h, enum health_order order);
+void health_give_order(struct health *h, enum health_order order, uint64_t now_us);
 /* An early refresh brought new TTL, or only what was left of the old one. */
 void health_learn_early(struct health *h, bool gained);
-/* Asked at the end of a TTL it gave no new one: it counts down in whole seconds, and rounds down. */
-void health_learn_lag(struct health *h);
+/* Asked at the end of a TTL it gave no new one: it counts down in whole seconds, and rounds down.  Or it did. */
+void health_learn_lag(struct health *h, bool lags);
 
 /* For people. */
 struct health_view {

@@ -101,9 +101,9 @@ static void prober_rest(struct prober *p)
 		prober_ring_at(p, at_us);
 }
 
-static void prober_report(struct prober *p, bool answered)
+static void prober_report(struct prober *p, enum health_verdict verdict)
 {
-	struct health_report r = { .answered = answered, .reason = p->reason };
+	struct health_report r = { .verdict = verdict, .reason = p->reason };
 
 	rng_bytes(p->channel->env->rng, &r.jitter, 1);
 	timer_stop(p->channel->env->timers, &p->timer);
@@ -114,6 +114,13 @@ static void prober_report(struct prober *p, bool answered)
 	prober_rest(p);
 }
 
+/* Nothing that was sent has been answered.  What could not be sent, for want of something of our own, says nothing
+ * about the server. */
+static void prober_report_failure(struct prober *p)
+{
+	prober_report(p, p->sent ? HEALTH_FAILS : HEALTH_NOT_ASKED);
+}
+
 static enum transport_kind prober_kind(const struct prober *p)
 {
 	const struct upstream *u = p->channel->upstream;
@@ -121,18 +128,25 @@ static enum transport_kind prober_kind(const struct prober *p)
 	return u->conf.proto == UPSTREAM_UDP ? TRANSPORT_UDP : upstream_stream(u);
 }
 
-/* Is it being asked as often as may be already? */
+/* Is it being asked as often as may be already?  What nobody waits for makes way. */
 static bool prober_is_crowded(const struct prober *p, const struct exchange_question *q)
 {
-	const struct exchanges *all = p->channel->env->open;
-	unsigned                n = 0;
+	struct exchange *spare;
 
-	for (struct exchange *x = NULL; (x = exchange_next_like(all, q, x));)
-		n++;
-	return n > ASKED_MAX;
+	while (exchange_count_like(p->channel->env->open, q, &spare) > ASKED_MAX) {
+		if (!spare)
+			return true;
+		exchange_end_spare(spare);
+	}
+	return false;
 }
 
-/* Sends the next question.  False: it could not be sent. */
+static bool prober_is_our_own(int error)
+{
+	return error == -EAGAIN || error == -ENOMEM || error == -ENOBUFS || error == -EMFILE || error == -ENFILE;
+}
+
+/* Sends the next question.  False: there is none for this place, or it could not be sent. */
 static bool prober_ask(struct prober *p)
 {
 	unsigned                  n = p->asked++;
@@ -142,7 +156,8 @@ static bool prober_ask(struct prober *p)
 	struct health_question   *name = &r->name[n];
 	int                       err;
 
-	health_control(prober_health(p), n, name);
+	if (!health_control(prober_health(p), n, name))
+		return false;
 	*q = (struct exchange_question){
 		.scrub = { .qname = name->qname.octets, .qname_len = name->qname.len, .qtype = name->qtype,
 		           .ttl = { .max_s = 1, .negative_max_s = 1 } },
@@ -155,8 +170,10 @@ static bool prober_ask(struct prober *p)
 	x->channel = p->channel;
 	x->on_event = prober_on_event;
 	err = exchange_start(x, prober_kind(p));
-	if (err < 0 && !n)
+	if (err < 0 && !p->sent && !prober_is_our_own(err))
 		p->reason = prober_reason(err);
+	p->sent |= !prober_is_our_own(err);
+	p->controls += !err && n < HEALTH_CONTROLS;
 	return !err;
 }
 
@@ -175,7 +192,7 @@ static void prober_go_on(struct prober *p)
 		if (prober_ask(p))
 			return;
 	if (!prober_waits(p))
-		prober_report(p, false);
+		prober_report_failure(p);
 }
 
 /* While the breaker is open the next probe need not wait for this one: an answer counts whenever it comes. */
@@ -184,6 +201,14 @@ static uint64_t prober_time_us(const struct prober *p)
 	if (health_state(prober_health(p)) == HEALTH_OPEN)
 		return PROBE_US;
 	return atomic_load_explicit(&prober_health(p)->control_us, memory_order_relaxed);
+}
+
+/* Each question has its part of the time before the next is asked as well. */
+static uint64_t prober_step_us(const struct prober *p)
+{
+	unsigned steps = p->asked ? p->asked : 1;
+
+	return p->began_us + prober_time_us(p) * (steps < HEALTH_QUESTIONS ? steps : HEALTH_QUESTIONS) / HEALTH_QUESTIONS;
 }
 
 /* If there is a ticket for us. */
@@ -195,10 +220,11 @@ static void prober_begin(struct prober *p, uint32_t ticket)
 	p->round++;			/* what is still under way became void when everything began anew */
 	prober_end_round(prober_round(p));
 	p->asking = true;
-	p->asked = 0;
+	p->sent = false;
+	p->asked = p->controls = 0;
 	p->began_us = prober_now_us(p);
 	p->reason = HEALTH_SILENT;
-	prober_ring_at(p, p->began_us + prober_time_us(p) / 2);
+	prober_ring_at(p, prober_step_us(p));
 	if (!prober_ask(p))
 		prober_go_on(p);
 }
@@ -213,23 +239,34 @@ static void prober_on_timer(struct timer *t)
 		if (!p->asking)
 			prober_rest(p);
 	} else if (now_us >= end_us) {
-		prober_report(p, false);
+		prober_report_failure(p);
 	} else {
-		prober_ring_at(p, end_us);
-		if (p->asked < HEALTH_QUESTIONS)
-			prober_go_on(p);
+		prober_go_on(p);
+		if (p->asking)
+			prober_ring_at(p, prober_step_us(p));
 	}
+}
+
+/* Which of the newest round's questions it is; HEALTH_QUESTIONS: it is of an older one. */
+static unsigned prober_which(struct prober *p, const struct exchange *x)
+{
+	unsigned i = 0;
+
+	while (i < HEALTH_QUESTIONS && x != &prober_round(p)->exchange[i])
+		i++;
+	return i;
 }
 
 static void prober_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
                             const struct dns_name *target)
 {
 	struct prober *p = x->channel->prober;
-	bool           first = x == &prober_round(p)->exchange[0];
+	unsigned       which = prober_which(p, x);
+	bool           root = which >= HEALTH_CONTROLS && p->controls;
 
 	(void)answer;
 	(void)target;
-	if (!p->asking || (!first && x != &prober_round(p)->exchange[1]))
+	if (!p->asking || which == HEALTH_QUESTIONS)
 		return;			/* late: what it says about the server, the exchange has noted */
 	switch (event) {
 	case EXCHANGE_ANSWER:
@@ -237,16 +274,16 @@ static void prober_on_event(struct exchange *x, enum exchange_event event, const
 	case EXCHANGE_TRUNCATED:	/* it works, and that was the question */
 	case EXCHANGE_LOOP:
 	case EXCHANGE_NO_EDNS:
-		prober_report(p, true);
+		prober_report(p, root ? HEALTH_KNOWS_ROOT : HEALTH_WORKS);
 		return;
 	case EXCHANGE_CASE:
 		return;
 	case EXCHANGE_FAILED:
-		if (first)
+		if (!root)
 			p->reason = x->rcode == DNS_REFUSED ? HEALTH_REFUSED : HEALTH_SERVFAIL;
 		break;
 	case EXCHANGE_LOST:
-		if (first)
+		if (!root)
 			p->reason = prober_reason(x->error);
 		break;
 	case EXCHANGE_FORGED:

@@ -1,7 +1,7 @@
 /* prober.h - asks an upstream whether it works: control questions and probes.
  *
- * One for each channel.  It asks one question, then, when that fails or half of
- * the time is over, another; either's answer is enough.  While the breaker is
+ * One for each channel.  It asks one question, and when that fails, or its part
+ * of the time is over, the next; any answer is enough.  While the breaker is
  * open its timer runs, on every worker that has noticed; whoever comes first
  * takes the probe.  Questions whose time is over stay open for a few rounds: an
  * answer that comes late still shows that the server works, and how slowly.
@@ -26,7 +26,9 @@ struct prober {
 	struct timer         timer;		/* the next step while asking, else the next probe */
 	bool                 asking;
 	uint32_t             ticket;		/* of health */
-	unsigned             asked;		/* questions of this round */
+	bool                 sent;		/* one at least, or the system said why not */
+	unsigned             asked;		/* places of this round that have been tried */
+	unsigned             controls;		/* control questions that were sent */
 	uint64_t             began_us;
 	enum health_reason   reason;		/* why the first one failed */
 	unsigned             round;		/* which of rounds is the newest */

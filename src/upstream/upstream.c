@@ -11,7 +11,7 @@
 #define STREAM_IDLE_MS    10000
 #define SECURE_IDLE_MS    60000		/* opening anew costs two round trips more */
 #define STREAM_CONNECT_MS 3000
-#define WAY_APART_US      UINT64_C(1000000)
+#define SLEPT_APART_US      UINT64_C(1000000)
 
 struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_count)
 {
@@ -52,13 +52,18 @@ void upstream_unref(struct upstream *u)
 
 void upstream_way_changed(struct upstream *u, uint64_t now_us)
 {
-	uint64_t last_us = atomic_load(&u->way_changed_us);
-
-	if ((last_us && (now_us <= last_us || now_us - last_us < WAY_APART_US)) ||
-	    !atomic_compare_exchange_strong(&u->way_changed_us, &last_us, now_us))
-		return;
 	atomic_fetch_add(&u->ways, 1);
 	health_begin_anew(&u->health, now_us);
+}
+
+void upstream_slept(struct upstream *u, uint64_t now_us)
+{
+	uint64_t last_us = atomic_load(&u->slept_us);
+
+	if ((last_us && (now_us <= last_us || now_us - last_us < SLEPT_APART_US)) ||
+	    !atomic_compare_exchange_strong(&u->slept_us, &last_us, now_us))
+		return;
+	upstream_way_changed(u, now_us);
 }
 
 bool upstream_is(const struct upstream *u, const struct upstream_conf *conf)

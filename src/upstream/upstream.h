@@ -32,7 +32,7 @@ struct upstream {
 	struct health        health;
 	/* How often the way to it has changed: a channel that has not seen that renews its transports. */
 	_Atomic uint32_t     ways;
-	_Atomic uint64_t     way_changed_us;
+	_Atomic uint64_t     slept_us;
 	unsigned             worker_count;
 	struct stats_upstream stats[];		/* one for each worker */
 };
@@ -49,9 +49,10 @@ static inline enum transport_kind upstream_stream(const struct upstream *u)
 	       u->conf.proto == UPSTREAM_HTTPS ? TRANSPORT_HTTPS : TRANSPORT_TCP;
 }
 
-/* The network towards it may have changed: connections are suspect, and what was held against it is void.  Any
- * thread; repeated within a second it does nothing, so that all workers may notice the same. */
+/* The network towards it has changed: connections are suspect, and what was held against it is void.  Any thread. */
 void upstream_way_changed(struct upstream *u, uint64_t now_us);
+/* The same, as each worker notices when the machine has slept: repeated within a second it does nothing. */
+void upstream_slept(struct upstream *u, uint64_t now_us);
 
 /* Is it configured as it was, so that what is known about it still holds? */
 bool upstream_is(const struct upstream *u, const struct upstream_conf *conf);

@@ -93,7 +93,7 @@ static void health_order(struct statement *st, struct health *h)
 	if (order < 0)
 		statement_wrong(st, 3, "up, down or auto");
 	else
-		health_give_order(h, (enum health_order)order);
+		health_give_order(h, (enum health_order)order, st->play->world.mono_us);
 }
 
 static bool health_carry_out(struct statement *st, struct health *h)

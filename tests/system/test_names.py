@@ -982,8 +982,9 @@ ROOT = {
 
 
 @pytest.mark.parametrize("qtype", ROOT)
-def test_name_20_the_root(larder, upstream, qtype):
+def test_name_20_the_root(larder, upstream, monkeypatch, qtype):
     """NAME-20: the root name is an ordinary question: forwarded, kept."""
+    monkeypatch.setattr(upstream, "knows_root", False)
     upstream.handler = answers(*(rr(".", qtype, 300, d) for d in ROOT[qtype]))
     for _ in ("miss", "hit"):
         for msg in (larder.ask(".", qtype), larder.ask_tcp(".", qtype)):

@@ -20,6 +20,14 @@
 #define BODY_LEN 40
 #define MIB      ((size_t)1 << 20)
 
+/* Of whatever answer is there. */
+static bool claim(struct cache *c, const struct cache_key *key, uint64_t now_ms)
+{
+	struct cache_found found;
+
+	return cache_peek(c, key, now_ms, &found) && cache_claim(c, key, found.stored, now_ms);
+}
+
 static const uint8_t secret[16] = "not very secret";
 
 /* ---- answers that tell what they are ---- */
@@ -306,7 +314,10 @@ static void model_find_stale(struct model *m)
 	k = model_found(m, &p, k, &found);
 	holds(m->d, k->kind != DNS_ANSWER_FAILURE);	/* STALE-12 */
 	model_check_described(m, k, &found);
-	model_check_copied(m, k, &found, out, ttl_s, ttl_s);
+	if (found.left_ms > 0)			/* fresh after all: its own TTLs, counted down */
+		model_check_copied(m, k, &found, out, k->ttl_s - model_age_s(m, k), k->ttl_s + 100 - model_age_s(m, k));
+	else
+		model_check_copied(m, k, &found, out, ttl_s, ttl_s);
 }
 
 static void model_peek(struct model *m)
@@ -335,7 +346,7 @@ static void model_claim(struct model *m)
 	if (m->forgets)
 		return;
 	if (dice_one_in(m->d, 2)) {
-		bool taken = cache_claim(m->cache, &p.key, m->now_ms);
+		bool taken = claim(m->cache, &p.key, m->now_ms);
 
 		holds(m->d, taken == (k && k->claim == CACHE_UNCLAIMED));
 		if (taken)
@@ -568,7 +579,7 @@ static void test_stale_window(void **state)
 	assert_int_equal(cache_put(c, &key, &s.answer, 0), 0);
 	assert_int_equal(look(c, &key, 60000, &found), CACHE_MISS);	/* the window is 0 at first */
 	assert_false(cache_find_stale(c, &key, 60000, 30, out, sizeof out, &found));
-	assert_false(cache_claim(c, &key, 60000));
+	assert_false(claim(c, &key, 60000));
 	cache_set_stale(c, 3600);
 	assert_int_equal(look(c, &key, 59999, &found), CACHE_FRESH);
 	assert_int_equal(look(c, &key, 60000, &found), CACHE_STALE);
@@ -577,17 +588,17 @@ static void test_stale_window(void **state)
 	assert_int_equal(look(c, &key, end_ms, &found), CACHE_MISS);
 	assert_false(cache_find_stale(c, &key, end_ms, 30, out, sizeof out, &found));
 	assert_false(cache_peek(c, &key, end_ms, &found));
-	assert_false(cache_claim(c, &key, end_ms));
-	assert_true(cache_claim(c, &key, end_ms - 1));
-	assert_false(cache_claim(c, &key, end_ms - 1));
+	assert_false(claim(c, &key, end_ms));
+	assert_true(claim(c, &key, end_ms - 1));
+	assert_false(claim(c, &key, end_ms - 1));
 	cache_end_claim(c, &key, 16, CACHE_UNCLAIMED, end_ms - 1);	/* of an answer that is not there any more */
-	assert_false(cache_claim(c, &key, end_ms - 1));
+	assert_false(claim(c, &key, end_ms - 1));
 	cache_end_claim(c, &key, 0, CACHE_GIVEN_UP, end_ms - 1);
-	assert_false(cache_claim(c, &key, end_ms - 1));		/* not tried again before the TTL ends */
+	assert_false(claim(c, &key, end_ms - 1));		/* not tried again before the TTL ends */
 	cache_end_claim(c, &key, 0, CACHE_UNCLAIMED, end_ms - 1);	/* it is nobody's: that changes nothing */
-	assert_false(cache_claim(c, &key, end_ms - 1));
+	assert_false(claim(c, &key, end_ms - 1));
 	assert_int_equal(cache_put(c, &key, &s.answer, end_ms), 0);
-	assert_true(cache_claim(c, &key, end_ms));		/* a new period */
+	assert_true(claim(c, &key, end_ms));		/* a new period */
 	cache_set_stale(c, 0);
 	assert_int_equal(look(c, &key, end_ms + 60000, &found), CACHE_MISS);
 	cache_free(c);

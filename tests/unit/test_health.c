@@ -43,7 +43,8 @@ static void answer_to(const char *text, uint16_t qtype, uint64_t took_us)
 
 	assert_int_equal(dns_name_from_text(text, &name), 0);
 	health_answered(&h, &(struct health_answer){ .qname = name.octets, .qname_len = name.len, .qtype = qtype,
-	                                             .name_hash = 77, .sent_us = now_us - took_us }, now_us);
+	                                             .name_hash = 77, .sent_us = now_us - took_us,
+	                                             .is_control = true }, now_us);
 }
 
 static void answer(void)
@@ -53,7 +54,7 @@ static void answer(void)
 
 static void probed(bool answered)
 {
-	health_probed(&h, h.asking, &(struct health_report){ answered, HEALTH_SILENT, 0 }, now_us);
+	health_probed(&h, h.asking, &(struct health_report){ answered ? HEALTH_WORKS : HEALTH_FAILS, HEALTH_SILENT, 0 }, now_us);
 }
 
 static void suspect(void)
@@ -206,7 +207,7 @@ static void test_opens(void **state)
 	(void)state;
 	suspect();
 	now_us += SECOND;
-	health_probed(&h, h.asking, &(struct health_report){ false, HEALTH_REFUSED, 0 }, now_us);
+	health_probed(&h, h.asking, &(struct health_report){ HEALTH_FAILS, HEALTH_REFUSED, 0 }, now_us);
 	v = view();
 	assert_int_equal(v.state, HEALTH_OPEN);
 	assert_int_equal(v.reason, HEALTH_REFUSED);	/* the control question's, not the client's */
@@ -250,7 +251,7 @@ static void test_jitter(void **state)
 
 		now_us += 60 * SECOND;
 		assert_true(health_take_probe(&h, now_us));
-		health_probed(&h, h.asking, &(struct health_report){ false, HEALTH_SILENT, (uint8_t)i }, now_us);
+		health_probed(&h, h.asking, &(struct health_report){ HEALTH_FAILS, HEALTH_SILENT, (uint8_t)i }, now_us);
 		waits_us = health_next_probe_us(&h) - now_us;
 		if (i > 6)
 			assert_in_range(waits_us, 30 * SECOND - 6 * SECOND * i / 255 - 1, 30 * SECOND - 6 * SECOND * i / 255 + 1);
@@ -358,10 +359,10 @@ static void test_no_look(void **state)
 	assert_false(health_take_look(&h, APART, now_us));
 	probed(false);
 	assert_false(health_take_look(&h, APART, now_us));
-	health_give_order(&h, HEALTH_UP);
+	health_give_order(&h, HEALTH_UP, now_us);
 	assert_false(health_take_look(&h, APART, now_us));
 	health_begin_anew(&h, now_us);
-	health_give_order(&h, HEALTH_DOWN);
+	health_give_order(&h, HEALTH_DOWN, now_us);
 	now_us += APART;
 	assert_false(health_take_look(&h, APART, now_us));
 }
@@ -371,7 +372,7 @@ static void test_no_look(void **state)
 static void test_down(void **state)
 {
 	(void)state;
-	health_give_order(&h, HEALTH_DOWN);
+	health_give_order(&h, HEALTH_DOWN, now_us);
 	assert_int_equal(health_state(&h), HEALTH_OPEN);
 	assert_true(health_is_hopeless(&h));
 	assert_int_equal(view().own_state, HEALTH_GOOD);
@@ -381,33 +382,31 @@ static void test_down(void **state)
 	assert_false(health_take_probe(&h, now_us + 60 * SECOND));
 	answer();					/* of what was on its way: an order is an order */
 	assert_int_equal(health_state(&h), HEALTH_OPEN);
-	health_give_order(&h, HEALTH_AUTO);
+	health_give_order(&h, HEALTH_AUTO, now_us);
 	assert_int_equal(health_state(&h), HEALTH_GOOD);
 	assert_false(health_is_hopeless(&h));
 	assert_int_equal(view().epoch, 1);
 }
 
-/* Down while the breaker is open: no probe, until the order is taken back. */
+/* Down while the breaker is open: no probe; when the order is taken back it begins anew. */
 static void test_down_while_open(void **state)
 {
 	(void)state;
 	open_breaker();
-	health_give_order(&h, HEALTH_DOWN);
+	health_give_order(&h, HEALTH_DOWN, now_us);
 	now_us += 60 * SECOND;
 	assert_false(health_take_probe(&h, now_us));
 	assert_int_equal(health_next_probe_us(&h), UINT64_MAX);
-	health_give_order(&h, HEALTH_AUTO);
-	assert_int_equal(health_state(&h), HEALTH_OPEN);
-	assert_true(health_take_probe(&h, now_us));
-	probed(true);
+	health_give_order(&h, HEALTH_AUTO, now_us);
 	assert_int_equal(health_state(&h), HEALTH_GOOD);
+	assert_false(health_take_probe(&h, now_us));
 }
 
 /* Up: good for all who choose, whatever is found; probes go on, and taking it back shows what was found. */
 static void test_up(void **state)
 {
 	(void)state;
-	health_give_order(&h, HEALTH_UP);
+	health_give_order(&h, HEALTH_UP, now_us);
 	fails(1);
 	assert_true(fails(2));
 	assert_int_equal(health_state(&h), HEALTH_GOOD);
@@ -419,9 +418,9 @@ static void test_up(void **state)
 	now_us += SECOND;
 	assert_true(health_take_probe(&h, now_us));
 	probed(false);
-	health_give_order(&h, HEALTH_AUTO);
+	health_give_order(&h, HEALTH_AUTO, now_us);
 	assert_int_equal(health_state(&h), HEALTH_OPEN);
-	health_give_order(&h, HEALTH_UP);
+	health_give_order(&h, HEALTH_UP, now_us);
 	assert_int_equal(health_state(&h), HEALTH_GOOD);
 }
 
@@ -508,19 +507,16 @@ static void test_out_of_order(void **state)
 /* An order taken back leaves nothing behind. */
 static void test_order_leaves_nothing(void **state)
 {
-	uint64_t opened_us;
-
 	(void)state;
-	health_give_order(&h, HEALTH_DOWN);
-	health_give_order(&h, HEALTH_AUTO);
+	health_give_order(&h, HEALTH_DOWN, now_us);
+	health_give_order(&h, HEALTH_AUTO, now_us);
 	assert_int_equal(view().opened_us, 0);
 	open_breaker();
-	opened_us = view().opened_us;
 	now_us += SECOND;
-	health_give_order(&h, HEALTH_DOWN);
+	health_give_order(&h, HEALTH_DOWN, now_us);
 	assert_int_equal(view().next_probe_us, 0);	/* there will be none */
-	health_give_order(&h, HEALTH_AUTO);
-	assert_int_equal(view().opened_us, opened_us);
+	health_give_order(&h, HEALTH_AUTO, now_us);
+	assert_int_equal(view().opened_us, 0);
 }
 
 /* ---- questions ---- */
@@ -530,7 +526,11 @@ static void expect_question(unsigned which, const char *name, uint16_t qtype)
 	struct health_question q;
 	char                   text[DNS_NAME_TEXT_MAX];
 
-	health_control(&h, which, &q);
+	if (!name) {
+		assert_false(health_control(&h, which, &q));
+		return;
+	}
+	assert_true(health_control(&h, which, &q));
 	dns_name_to_text(q.qname.octets, q.qname.len, text);
 	assert_string_equal(text, name);
 	assert_int_equal(q.qtype, qtype);
@@ -540,14 +540,15 @@ static void expect_question(unsigned which, const char *name, uint16_t qtype)
 static void test_questions(void **state)
 {
 	(void)state;
-	expect_question(0, ".", DNS_NS);
-	expect_question(1, ".", DNS_NS);
+	expect_question(0, NULL, 0);
+	expect_question(1, NULL, 0);
+	expect_question(2, ".", DNS_NS);
 	answer_to("a.example.com.", DNS_A, MS);
 	expect_question(0, "a.example.com.", DNS_A);
-	expect_question(1, ".", DNS_NS);
+	expect_question(1, NULL, 0);
 	answer_to("b.x.example.com.", DNS_AAAA, MS);	/* its like: one zone is not to speak twice */
 	expect_question(0, "b.x.example.com.", DNS_AAAA);
-	expect_question(1, ".", DNS_NS);
+	expect_question(1, NULL, 0);
 	answer_to("example.net.", DNS_MX, MS);
 	expect_question(0, "example.net.", DNS_MX);
 	expect_question(1, "b.x.example.com.", DNS_AAAA);
@@ -563,7 +564,7 @@ static void test_questions(void **state)
 	expect_question(2, ".", DNS_NS);
 }
 
-/* Every other probe ends with the root, which nobody can make fail. */
+/* A probe has two, of which the root is one: nobody can make that fail. */
 static void test_questions_of_probes(void **state)
 {
 	(void)state;
@@ -572,11 +573,55 @@ static void test_questions_of_probes(void **state)
 	open_breaker();
 	for (unsigned i = 0; i < 10; i++) {
 		expect_question(0, "a.example.net.", DNS_A);
-		expect_question(1, i % 2 ? "." : "a.example.com.", i % 2 ? DNS_NS : DNS_A);
+		expect_question(1, NULL, 0);
+		expect_question(2, ".", DNS_NS);
 		now_us += 60 * SECOND;
 		assert_true(health_take_probe(&h, now_us));
 		probed(false);
 	}
+}
+
+/* One that knows nothing but the root is no longer taken for dead, nor for good. */
+static void test_knows_root(void **state)
+{
+	(void)state;
+	answer_to("a.example.com.", DNS_A, MS);
+	open_breaker();
+	now_us += 60 * SECOND;
+	assert_true(health_take_probe(&h, now_us));
+	health_probed(&h, h.asking, &(struct health_report){ .verdict = HEALTH_KNOWS_ROOT }, now_us);
+	assert_int_equal(health_state(&h), HEALTH_SUSPECT);
+	assert_int_equal(view().opened_us, 0);
+	answer();
+	assert_int_equal(health_state(&h), HEALTH_GOOD);
+}
+
+/* What could not be sent says nothing. */
+static void test_not_asked(void **state)
+{
+	(void)state;
+	open_breaker();
+	now_us += 60 * SECOND;
+	assert_true(health_take_probe(&h, now_us));
+	health_probed(&h, h.asking, &(struct health_report){ .verdict = HEALTH_NOT_ASKED }, now_us);
+	assert_int_equal(health_state(&h), HEALTH_OPEN);
+	assert_in_range(health_next_probe_us(&h), now_us, now_us + 500 * MS);
+	health_begin_anew(&h, now_us);
+	fails(1);
+	now_us += SECOND;
+	assert_true(fails(2));
+	health_probed(&h, h.asking, &(struct health_report){ .verdict = HEALTH_NOT_ASKED }, now_us);
+	assert_int_equal(health_state(&h), HEALTH_GOOD);
+}
+
+/* Asked with CD it is not: it may be bogus without. */
+static void test_not_learned(void **state)
+{
+	struct health_answer a = { .qname = (const uint8_t *)"\1a\1b", .qname_len = 5, .qtype = DNS_A };
+
+	(void)state;
+	health_answered(&h, &a, now_us);
+	expect_question(0, NULL, 0);
 }
 
 /* ---- times ---- */
@@ -637,8 +682,12 @@ static void test_learned(void **state)
 	assert_int_equal(view().early, 0);
 	health_learn_early(&h, true);
 	assert_true(view().early > 0);
-	health_learn_early(&h, false);			/* one that gained nothing is proof … */
+	health_learn_early(&h, false);
 	assert_true(view().early < 0);
+	health_learn_early(&h, true);			/* one that gained nothing may be a zone's own doing … */
+	assert_true(view().early >= 0);
+	health_learn_early(&h, false);
+	health_learn_early(&h, false);			/* … two are proof … */
 	for (; view().early < 0; needed++)		/* … and it takes a row of those that did to outweigh it */
 		health_learn_early(&h, true);
 	assert_in_range(needed, 5, 10);
@@ -647,7 +696,7 @@ static void test_learned(void **state)
 	health_learn_early(&h, false);
 	assert_true(view().early < 0);
 	assert_int_equal(atomic_load(&h.lag_ms), 0);
-	health_learn_lag(&h);
+	health_learn_lag(&h, true);
 	assert_int_equal(atomic_load(&h.lag_ms), 1000);
 }
 
@@ -693,7 +742,7 @@ static void check_deed(struct dice *d, enum deed deed, bool good, const struct b
 	if (moved && v.own_state == HEALTH_SUSPECT)
 		holds(d, deed == FAILED && b->own == HEALTH_GOOD);
 	if (moved && v.own_state == HEALTH_GOOD)
-		holds(d, deed == ANSWERED || deed == ANEW || (deed == PROBED && good));
+		holds(d, deed == ANSWERED || deed == ANEW || deed == ORDERED || (deed == PROBED && good));
 	if (b->own == HEALTH_OPEN && moved)
 		holds(d, v.epoch > b->epoch);
 	else
@@ -729,7 +778,7 @@ static void test_anything(void **state)
 				if (!asking)
 					continue;
 				asking = false;
-				health_probed(&h, h.asking, &(struct health_report){ good, HEALTH_SILENT, (uint8_t)dice_u64(&d) }, now_us);
+				health_probed(&h, h.asking, &(struct health_report){ good ? HEALTH_WORKS : HEALTH_FAILS, HEALTH_SILENT, (uint8_t)dice_u64(&d) }, now_us);
 				break;
 			case TOOK:
 				took = health_take_probe(&h, now_us);
@@ -747,7 +796,7 @@ static void test_anything(void **state)
 			case ORDERED:
 				if (!dice_one_in(&d, 10))
 					continue;
-				health_give_order(&h, (enum health_order)dice_below(&d, 3));
+				health_give_order(&h, (enum health_order)dice_below(&d, 3), now_us);
 				break;
 			case WAITED:
 				now_us += dice_magnitude(&d, 23);
@@ -798,6 +847,9 @@ int main(void)
 		HEALTH_TEST(test_order_leaves_nothing),
 		HEALTH_TEST(test_questions),
 		HEALTH_TEST(test_questions_of_probes),
+		HEALTH_TEST(test_knows_root),
+		HEALTH_TEST(test_not_asked),
+		HEALTH_TEST(test_not_learned),
 		HEALTH_TEST(test_times),
 		HEALTH_TEST(test_backoff),
 		HEALTH_TEST(test_learned),
