@@ -797,6 +797,7 @@ static void test_anything(void **state)
 				if (!dice_one_in(&d, 10))
 					continue;
 				health_give_order(&h, (enum health_order)dice_below(&d, 3), now_us);
+				asking &= h.asking != 0;
 				break;
 			case WAITED:
 				now_us += dice_magnitude(&d, 23);
