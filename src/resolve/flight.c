@@ -5,8 +5,8 @@
  *   - a waiter is on one list, and leaves it before done() is called;
  *   - an open exchange belongs to the flight whose tries[] hold it, and none is
  *     open while the flight chases an alias;
- *   - a flight that is over has a try open and nobody who waits, and is freed
- *     with its last try, or after LATE_US.
+ *   - a flight that is over has nobody who waits, and is freed with its last open
+ *     try, or after LATE_US.
  */
 #include "resolve/flight_state.h"
 

@@ -45,9 +45,13 @@ static struct flight *flight_of(const struct exchange *x)
 	return (struct flight *)(void *)((char *)(uintptr_t)x->question - offsetof(struct flight, question));
 }
 
+/* Whoever needed its place may be this very flight, so it goes in a turn of its own. */
 static void flight_on_spare(struct exchange *x)
 {
-	flight_look_if_done(flight_of(x));
+	struct flight *f = flight_of(x);
+
+	if (!flight_open_count(f))
+		timer_start(f->all->env.timers, &f->end, 0);
 }
 
 /* Room for one more send: what is open for nobody ends first, then the oldest one of ours.  False: others hold

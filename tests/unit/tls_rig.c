@@ -178,7 +178,8 @@ size_t rig_tls_hear(struct rig_tls *r, const uint8_t *octets, size_t len, uint8_
 	ssize_t n;
 
 	assert_true(len <= RIG_BUFFER - r->in_len);
-	memcpy(r->in + r->in_len, octets, len);
+	if (len)
+		memcpy(r->in + r->in_len, octets, len);
 	r->in_len += len;
 	if (!r->open)
 		rig_tls_shake_hands(r);
