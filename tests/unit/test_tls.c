@@ -347,8 +347,8 @@ static void test_no_tls_there(void **state)
 		expect(NAME, NULL, 0);
 		begin();
 		outbox_done(&w.out);
-		memcpy(w.server.out, words[i], 14);
 		w.server.out_len = i == 2 ? 7 : 14;
+		memcpy(w.server.out, words[i], w.server.out_len);
 		client_hears(SIZE_MAX);
 		assert_refused(TLS_PROTOCOL);
 		world_close();
