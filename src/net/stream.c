@@ -23,6 +23,7 @@
 
 #define STREAM_READS        4		/* in one wake-up */
 #define TCP_USER_TIMEOUT_MS 5000	/* what we sent must be acknowledged by then */
+#define REST_MIN_MS         200		/* a server that closes sooner than that keeps nothing open at all */
 #define REFUSAL_MIN_MS      1000
 #define REFUSAL_MAX_MS      30000
 
@@ -140,18 +141,30 @@ static void stream_on_insecure(struct stream *s, int error)
 	stream_lose(s, c->refusal);
 }
 
-/* The server, or something in between, has closed or reset the stream; or it speaks no TLS any more. */
-static void stream_on_broken(struct stream *s, int error)
+/* The server has ended a stream at rest.  It may have been restarted; when the one before ended after about
+ * as long a rest, then that is how long it waits. */
+static void stream_learn_idle(const struct stream *s)
 {
 	struct stream_client *c = s->owner;
 	uint64_t              rest_ms = stream_now_ms(s) - stream_last_ms(s);
+	uint32_t              before_ms = c->rested_ms;
 
+	if (rest_ms < REST_MIN_MS || rest_ms >= c->idle_ms)
+		return;
+	c->rested_ms = (uint32_t)rest_ms;
+	if (rest_ms <= before_ms + before_ms / 4 && before_ms <= rest_ms + rest_ms / 4)
+		c->idle_ms = stream_idle_within(before_ms < rest_ms ? before_ms : (uint32_t)rest_ms);
+}
+
+/* The server, or something in between, has closed or reset the stream; or it speaks no TLS any more. */
+static void stream_on_broken(struct stream *s, int error)
+{
 	if (s->state == STREAM_SECURING && error != -ENOMEM) {
 		stream_on_insecure(s, error);
 		return;
 	}
-	if (s->state == STREAM_OPEN && !s->count && rest_ms < c->idle_ms)
-		c->idle_ms = stream_idle_within((uint32_t)rest_ms);
+	if (s->state == STREAM_OPEN && !s->count)
+		stream_learn_idle(s);
 	stream_lose(s, error == -EPIPE ? -ECONNRESET : error);
 }
 

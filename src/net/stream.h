@@ -59,6 +59,7 @@ struct stream_client {
 	unsigned              stream_count;	/* all that are not closing */
 	unsigned              holders;		/* its user and each stream; freed at none */
 	uint32_t              idle_ms;		/* how long the server seems to keep a stream at rest */
+	uint32_t              rested_ms;	/* how long the last one rested that it closed; 0: none */
 	int                   refusal;		/* the last stream could not be secured: why; 0: it could */
 	uint32_t              refusal_ms;	/* for so long none is opened after that */
 	uint64_t              refused_ms;	/* since then, on the loop's clock, as all with _ms here */

@@ -249,31 +249,62 @@ static void test_suspect(void **state)
 	}
 }
 
-/* A server that closes connections at rest is left before it does so the next time. */
+/* Asks on connection n of the server, and has the answer. */
+static void converse(unsigned n, struct probe *p)
+{
+	rig_idle(&w.rig);
+	assert_int_equal(probe_ask(p, w.t, 1), 0);
+	until(w.server.accepted == n && questions());
+	answer(0, NULL);
+	until(p->messages);
+	transport_end(&p->send);
+}
+
+static void rest(uint64_t rest_ms)
+{
+	uint64_t from_ms = rig_now_ms();
+
+	while (rig_now_ms() < from_ms + rest_ms)
+		rig_turn(&w.rig);
+}
+
+/* A server that closes connections at rest, twice after the same time, is left before it does so again. */
 static void test_learns_idle_time(void **state)
 {
 	uint64_t from_ms;
 
 	(void)state;
 	world_open(TRANSPORT_TLS);
-	assert_int_equal(probe_ask(&probes[0], w.t, 1), 0);
-	until(questions());
-	answer(0, NULL);
-	until(probes[0].messages);
-	transport_end(&probes[0].send);
-	for (from_ms = rig_now_ms(); rig_now_ms() < from_ms + 400;)
-		rig_turn(&w.rig);
-	secure_hang_up(&w.server);
-	rig_idle(&w.rig);
-	assert_int_equal(probe_ask(&probes[1], w.t, 1), 0);
-	until(w.server.accepted == 2 && questions());
-	answer(0, NULL);
-	until(probes[1].messages);
-	transport_end(&probes[1].send);
+	for (unsigned i = 1; i <= 2; i++) {
+		converse(i, &probes[i]);
+		rest(400);
+		assert_false(w.server.gone);
+		secure_hang_up(&w.server);
+	}
+	converse(3, &probes[3]);
 	from_ms = rig_now_ms();
 	until(w.server.gone);			/* long before our own 10 s */
 	assert_in_range(rig_now_ms() - from_ms, 100, 5000);
-	assert_int_equal(w.server.accepted, 2);	/* and nothing is opened for nobody */
+	assert_int_equal(w.server.accepted, 3);	/* and nothing is opened for nobody */
+	world_close();
+}
+
+/* One that was restarted, or closes after each answer, or whenever it likes, has shown no idle time. */
+static void test_learns_nothing_from_chance(void **state)
+{
+	static const uint64_t rests_ms[] = { 0, 400, 0, 0, 800, 300 };
+
+	(void)state;
+	world_open(TRANSPORT_TLS);
+	for (unsigned i = 0; i < 6; i++) {
+		converse(i + 1, &probes[i]);
+		rest(rests_ms[i]);
+		assert_false(w.server.gone);
+		secure_hang_up(&w.server);
+	}
+	converse(7, &probes[6]);
+	rest(1000);
+	assert_false(w.server.gone);
 	world_close();
 }
 
@@ -418,6 +449,7 @@ int main(void)
 		cmocka_unit_test(test_silent_handshake),
 		cmocka_unit_test(test_suspect),
 		cmocka_unit_test(test_learns_idle_time),
+		cmocka_unit_test(test_learns_nothing_from_chance),
 		cmocka_unit_test(test_http_failures),
 		cmocka_unit_test(test_goaway),
 		cmocka_unit_test(test_one_stream_at_a_time),
