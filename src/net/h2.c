@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #define BODY_MAX       65535
 #define HEADERS_MAX    16384		/* octets of one response's names and values */
@@ -49,7 +50,7 @@ struct request {
 	bool        is_message;		/* the content type is ours */
 	bool        headers_done;	/* what follows are trailers, and none of our concern */
 	bool        whole;		/* the response has ended as it should */
-	uint32_t    age_s;
+	uint32_t    age_s, rest_s;
 	uint32_t    headers_len;
 	uint32_t    body_len, body_size;
 	uint8_t    *body;
@@ -93,6 +94,35 @@ static uint32_t h2_read_age(const uint8_t *value, size_t len)
 	return age;
 }
 
+/* In the one form that is still written (RFC 9110 s. 5.6.7). */
+static bool h2_read_date(const uint8_t *value, size_t len, time_t *out)
+{
+	struct tm   date = { 0 };
+	char        text[40];
+	const char *end;
+
+	if (len >= sizeof text)
+		return false;
+	memcpy(text, value, len);
+	text[len] = '\0';
+	end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &date);
+	if (!end || *end)
+		return false;
+	*out = timegm(&date);
+	return true;
+}
+
+/* A date or seconds (RFC 9110 s. 10.2.3); anything else is no rest. */
+static uint32_t h2_read_rest(const uint8_t *value, size_t len)
+{
+	time_t   then, now = time(NULL);
+	uint32_t rest_s = h2_read_age(value, len);
+
+	if (h2_read_date(value, len, &then))
+		rest_s = then <= now ? 0 : then - now < H2_REST_MAX_S ? (uint32_t)(then - now) : H2_REST_MAX_S;
+	return rest_s < H2_REST_MAX_S ? rest_s : H2_REST_MAX_S;
+}
+
 /* Letter case and parameters make no difference (RFC 9110 s. 8.3.1). */
 static bool h2_is_message_type(const uint8_t *value, size_t len)
 {
@@ -126,6 +156,8 @@ static int h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, co
 		r->is_message = h2_is_message_type(value, len);
 	else if (h2_header_is(name, name_len, "age"))
 		r->age_s = h2_read_age(value, len);
+	else if (h2_header_is(name, name_len, "retry-after"))
+		r->rest_s = h2_read_rest(value, len);
 	return 0;
 }
 
@@ -217,6 +249,8 @@ static int h2_on_close(nghttp2_session *session, int32_t stream, uint32_t code, 
 	mine = *r;
 	r->body = NULL;
 	request_free(h, r);
+	if (mine.rest_s && (mine.status == 429 || mine.status == 503))
+		h->on->rest(h->arg, mine.rest_s);
 	if (code == NGHTTP2_NO_ERROR && mine.whole && request_is_good(&mine))
 		h->on->answer(h->arg, (uint32_t)stream, mine.body, mine.body_len, mine.age_s);
 	else
@@ -403,6 +437,13 @@ int h2_ping(struct h2 *h)
 	return error < 0 ? h2_error(error) : h2_write(h);
 }
 
+uint32_t h2_streams(const struct h2 *h)
+{
+	uint32_t max = nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+	return max ? max : 1;
+}
+
 unsigned h2_room(const struct h2 *h)
 {
 	uint32_t max = nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
@@ -417,19 +458,27 @@ bool h2_is_leaving(const struct h2 *h)
 
 /* ---- beginning and end ---- */
 
-static int h2_make_session(struct h2 *h)
+static int h2_make_session(struct h2 *h, uint32_t streams)
 {
 	nghttp2_session_callbacks *calls;
+	nghttp2_option            *option;
 	int                        error;
 
-	if (nghttp2_session_callbacks_new(&calls) < 0)
+	if (nghttp2_option_new(&option) < 0)
 		return -ENOMEM;
+	if (nghttp2_session_callbacks_new(&calls) < 0) {
+		nghttp2_option_del(option);
+		return -ENOMEM;
+	}
+	if (streams)
+		nghttp2_option_set_peer_max_concurrent_streams(option, streams);
 	nghttp2_session_callbacks_set_on_header_callback(calls, h2_on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(calls, h2_on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(calls, h2_on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(calls, h2_on_close);
-	error = nghttp2_session_client_new(&h->session, calls, h);
+	error = nghttp2_session_client_new2(&h->session, calls, h, option);
 	nghttp2_session_callbacks_del(calls);
+	nghttp2_option_del(option);
 	return error < 0 ? -ENOMEM : 0;
 }
 
@@ -447,7 +496,8 @@ static int h2_begin(struct h2 *h)
 	return h2_write(h);
 }
 
-struct h2 *h2_new(const struct h2_target *target, const struct h2_events *on, void *arg, struct outbox *out)
+struct h2 *h2_new(const struct h2_target *target, const struct h2_events *on, void *arg, struct outbox *out,
+                  uint32_t streams)
 {
 	struct h2 *h = calloc(1, sizeof *h);
 
@@ -458,7 +508,7 @@ struct h2 *h2_new(const struct h2_target *target, const struct h2_events *on, vo
 	h->arg = arg;
 	h->out = out;
 	list_init(&h->requests);
-	if (h2_make_session(h) < 0 || h2_begin(h) < 0) {
+	if (h2_make_session(h, streams) < 0 || h2_begin(h) < 0) {
 		h2_free(h);
 		return NULL;
 	}

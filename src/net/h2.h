@@ -36,11 +36,18 @@ struct h2_events {
 	 * -EREMOTEIO  what it said is no answer: another status, type or length;
 	 * -EPROTO     it gave the request up. */
 	void (*failed)(void *arg, uint32_t stream, int error);
+	/* The server wants to be left alone for so long (RFC 9110 s. 10.2.3); the question that it says so to fails
+	 * right after.  At most H2_REST_MAX_S. */
+	void (*rest)(void *arg, uint32_t rest_s);
 };
 
+#define H2_REST_MAX_S 300
+
 /* Begins: preface and settings lie in out.  Gives a connection, or NULL when memory is short.  Borrows all
- * of its arguments. */
-struct h2 *h2_new(const struct h2_target *target, const struct h2_events *on, void *arg, struct outbox *out);
+ * of its arguments.  streams: so many questions at once are taken until the server has said how many; 0: nothing
+ * is known about it. */
+struct h2 *h2_new(const struct h2_target *target, const struct h2_events *on, void *arg, struct outbox *out,
+                  uint32_t streams);
 void       h2_free(struct h2 *h);	/* NULL is fine; tells nobody */
 
 /* Copies a message, whose ID should be 0 (s. 4.1), and gives its stream.  0; -EAGAIN: the connection takes no
@@ -55,6 +62,7 @@ int  h2_ping(struct h2 *h);
 
 /* How many more questions the server works on at once; 0 too when it wants no more of them. */
 unsigned h2_room(const struct h2 *h);
+uint32_t h2_streams(const struct h2 *h);	/* how many it works on at most; at least 1 */
 bool     h2_is_leaving(const struct h2 *h);	/* GOAWAY, or out of streams: no new questions */
 
 #endif

@@ -60,6 +60,8 @@ struct stream_client {
 	unsigned              holders;		/* its user and each stream; freed at none */
 	uint32_t              idle_ms;		/* how long the server seems to keep a stream at rest */
 	uint32_t              rested_ms;	/* how long the last one rested that it closed; 0: none */
+	uint32_t              room;		/* how many questions the last stream took at once; 0: not known */
+	uint64_t              rest_until_ms;	/* the server wants no questions until then */
 	int                   refusal;		/* the last stream could not be secured: why; 0: it could */
 	uint32_t              refusal_ms;	/* for so long none is opened after that */
 	uint64_t              refused_ms;	/* since then, on the loop's clock, as all with _ms here */
@@ -125,5 +127,7 @@ struct transport_send *stream_find(struct stream *s, uint32_t tag);
 /* A whole answer has come for the question with this tag, if that lives still. */
 void stream_answer(struct stream *s, uint32_t tag, const uint8_t *msg, size_t len);
 void stream_fail(struct stream *s, struct transport_send *send, int error);	/* this question alone */
+/* The server is not asked for so long, on any stream. */
+void stream_client_rest(struct stream_client *c, uint32_t rest_ms);
 
 #endif

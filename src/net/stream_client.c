@@ -10,7 +10,8 @@
  * the last; the next question opens another.
  *
  * A server whose identity or speech was not accepted is not bothered again for
- * a second, then two, up to 30: until then questions fail at once.
+ * a second, then two, up to 30: until then questions fail at once.  So they do
+ * while a server rests that has asked for it.
  */
 #include "net/stream.h"
 
@@ -50,11 +51,20 @@ static bool stream_client_is_refused(const struct stream_client *c)
 	return c->refusal && uv_now(c->client->loop) < c->refused_ms + c->refusal_ms;
 }
 
+void stream_client_rest(struct stream_client *c, uint32_t rest_ms)
+{
+	c->rest_until_ms = uv_now(c->client->loop) + rest_ms;
+}
+
 /* A stream to ask on, opened if need be, or NULL and why. */
 static struct stream *stream_client_stream(struct stream_client *c, enum stream_wish wish, int *error)
 {
 	struct stream *s = stream_client_choose(c, wish);
 
+	if (uv_now(c->client->loop) < c->rest_until_ms) {
+		*error = -EREMOTEIO;
+		return NULL;
+	}
 	if (s)
 		return s;
 	*error = stream_client_is_refused(c) ? c->refusal : -EAGAIN;

@@ -36,11 +36,18 @@ static void dialect_http_on_failed(void *arg, uint32_t tag, int error)
 		stream_fail(s, send, error);
 }
 
+static void dialect_http_on_rest(void *arg, uint32_t rest_s)
+{
+	const struct stream *s = arg;
+
+	stream_client_rest(s->owner, rest_s * 1000);
+}
+
 static int dialect_http_begin(struct stream *s)
 {
-	static const struct h2_events events = { dialect_http_on_answer, dialect_http_on_failed };
+	static const struct h2_events events = { dialect_http_on_answer, dialect_http_on_failed, dialect_http_on_rest };
 
-	s->h2 = h2_new(s->owner->conf.http, &events, s, &s->plain);
+	s->h2 = h2_new(s->owner->conf.http, &events, s, &s->plain, s->owner->room);
 	return s->h2 ? 0 : -ENOMEM;
 }
 
@@ -76,6 +83,7 @@ static int dialect_http_hear(struct stream *s, const uint8_t *octets, size_t len
 {
 	int error = h2_hear(s->h2, octets, len);
 
+	s->owner->room = h2_streams(s->h2);
 	if (!s->closing && error == 0 && h2_is_leaving(s->h2))
 		stream_leave(s);
 	return error;

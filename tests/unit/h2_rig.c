@@ -148,6 +148,7 @@ void h2_rig_reply(struct h2_rig *r, int32_t stream, const struct h2_rig_reply *r
 	add(nv, &n, "content-type",
 	    !reply->type ? "application/dns-message" : *reply->type ? reply->type : NULL);
 	add(nv, &n, "age", reply->age);
+	add(nv, &n, "retry-after", reply->retry);
 	add(nv, &n, "content-length", reply->length);
 	if (reply->big_header) {
 		memset(junk, 'j', reply->big_header);

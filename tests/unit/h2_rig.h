@@ -21,6 +21,7 @@ struct h2_rig_reply {
 	const char    *status;		/* NULL: "200" */
 	const char    *type;		/* NULL: application/dns-message; "": none */
 	const char    *age;		/* NULL: none */
+	const char    *retry;		/* Retry-After; NULL: none */
 	const char    *length;		/* NULL: none */
 	const uint8_t *body;
 	size_t         body_len;

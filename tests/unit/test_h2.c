@@ -5,6 +5,7 @@
 #include "net/outbox.h"
 
 #include <errno.h>
+#include <time.h>
 
 #define ASKED_MAX (H2_RIG_REQUESTS * 2 + 2)
 
@@ -22,6 +23,7 @@ struct world {
 	struct outbox    out;
 	struct h2_rig    server;
 	struct fate      fate[ASKED_MAX];	/* by stream */
+	uint32_t         rest_s;		/* what the server asked for last */
 	int              error;		/* of the connection */
 	void           (*hook)(uint32_t stream);
 };
@@ -51,14 +53,19 @@ static void on_failed(void *arg, uint32_t stream, int error)
 		w.hook(stream);
 }
 
-static const struct h2_events events = { on_answer, on_failed };
+static void on_rest(void *arg, uint32_t rest_s)
+{
+	((struct world *)arg)->rest_s = rest_s;
+}
+
+static const struct h2_events events = { on_answer, on_failed, on_rest };
 
 static void world_open(enum h2_method method, int max_streams)
 {
 	memset(&w, 0, sizeof w);
 	w.target = (struct h2_target){ "dns.example:8443", "/dns-query", method };
 	h2_rig_init(&w.server, max_streams);
-	w.h2 = h2_new(&w.target, &events, &w, &w.out);
+	w.h2 = h2_new(&w.target, &events, &w, &w.out, 0);
 	assert_non_null(w.h2);
 }
 
@@ -257,6 +264,54 @@ static void test_ages(void **state)		/* DOH-07 */
 	world_close();
 }
 
+static void test_rests(void **state)		/* DOH-05 */
+{
+	static const struct {
+		const char *status, *text;
+		uint32_t    rest_s;
+	} rows[] = { { "429", NULL, 0 }, { "429", "2", 2 }, { "503", "2", 2 }, { "200", "2", 0 }, { "500", "2", 0 },
+		     { "429", "0", 0 }, { "429", "-1", 0 }, { "429", "1.5", 0 }, { "429", "soon", 0 },
+		     { "429", "300", 300 }, { "429", "86400", 300 }, { "429", "99999999999999999999", 300 },
+		     { "503", "Fri, 31 Dec 2100 23:59:59 GMT", 300 }, { "503", "Fri, 31 Dec 1999 23:59:59 GMT", 0 },
+		     { "503", "Fri, 31 Dec 2100 23:59:59 GMT and more", 0 }, { "503", "Fri, 31 Dec", 0 } };
+
+	(void)state;
+	world_open(H2_POST, -1);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct h2_rig_reply reply = good;
+		uint32_t            stream = ask();
+
+		w.rest_s = 0;
+		talk();
+		reply.status = rows[i].status;
+		reply.retry = rows[i].text;
+		reply_to(stream, &reply);
+		assert_int_equal(w.rest_s, rows[i].rest_s);
+	}
+	world_close();
+}
+
+/* A date a moment from now. */
+static void test_rest_until(void **state)		/* DOH-05 */
+{
+	struct h2_rig_reply reply = good;
+	time_t              then = time(NULL) + 100;
+	char                date[40];
+	uint32_t            stream;
+
+	(void)state;
+	strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime(&then));
+	world_open(H2_POST, -1);
+	stream = ask();
+	talk();
+	reply.status = "503";
+	reply.retry = date;
+	reply_to(stream, &reply);
+	assert_in_range(w.rest_s, 60, 100);
+	assert_failed(stream, -EREMOTEIO);
+	world_close();
+}
+
 static void test_bodies(void **state)		/* DOH-11 */
 {
 	static uint8_t big[70000];
@@ -364,6 +419,27 @@ static void test_max_streams(void **state)	/* DOH-13 */
 	ask();
 	talk();
 	assert_int_equal(w.server.count, 0);
+	world_close();
+}
+
+/* What the last connection took is what the next one is believed to take, until it says otherwise. */
+static void test_known_streams(void **state)		/* DOH-13 */
+{
+	(void)state;
+	world_open(H2_POST, 7);
+	assert_int_equal(h2_room(w.h2), 100);	/* nothing has been said, nothing was known */
+	h2_free(w.h2);
+	outbox_done(&w.out);
+	w.h2 = h2_new(&w.target, &events, &w, &w.out, 2);
+	assert_int_equal(h2_room(w.h2), 2);
+	ask();
+	ask();
+	ask();
+	assert_int_equal(h2_room(w.h2), 0);
+	talk();
+	assert_int_equal(w.server.count, 3);
+	assert_int_equal(h2_streams(w.h2), 7);
+	assert_int_equal(h2_room(w.h2), 4);
 	world_close();
 }
 
@@ -524,10 +600,13 @@ int main(void)
 		cmocka_unit_test(test_statuses),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_ages),
+		cmocka_unit_test(test_rests),
+		cmocka_unit_test(test_rest_until),
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_big_headers),
 		cmocka_unit_test(test_reverse_order),
 		cmocka_unit_test(test_max_streams),
+		cmocka_unit_test(test_known_streams),
 		cmocka_unit_test(test_resets),
 		cmocka_unit_test(test_drop),
 		cmocka_unit_test(test_goaway),
