@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	tests/data/example.net.zone \
 	tests/data/example.org.zone \
 	tests/data/root.zone \
+	tests/system/authority.py \
 	tests/system/clockshim.py \
 	tests/system/conftest.py \
 	tests/system/harness.py \
@@ -14,6 +15,7 @@ EXTRA_DIST += \
 	tests/system/pipeline.py \
 	tests/system/realservers.py \
 	tests/system/richzones.py \
+	tests/system/secure.py \
 	tests/system/test_abuse.py \
 	tests/system/test_any_svcb.py \
 	tests/system/test_cache.py \
@@ -21,7 +23,9 @@ EXTRA_DIST += \
 	tests/system/test_daemon.py \
 	tests/system/test_differential.py \
 	tests/system/test_ede.py \
+	tests/system/test_doh.py \
 	tests/system/test_edns.py \
+	tests/system/test_encrypted.py \
 	tests/system/test_failures.py \
 	tests/system/test_flags.py \
 	tests/system/test_forward.py \

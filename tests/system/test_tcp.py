@@ -1,9 +1,10 @@
 """TCP on both sides of larder: conformance.md section 9, rows TCP-01 to -25.
 
 The first half looks at larder as a server, the second at larder as a client of
-a fake upstream that it reaches by `tcp://`.  Time limits are set to parts of a
-second by configuration, and whether larder still holds a connection is read
-from the kernel's table, so that nothing here waits for a default to run out.
+a fake upstream that it reaches by `tcp://`, and once more by `tls://` (TLS-10).
+Time limits are set to parts of a second by configuration, and whether larder
+still holds a connection is read from the kernel's table, so that nothing here
+waits for a default to run out.
 """
 
 import collections
@@ -22,8 +23,11 @@ from pathlib import Path
 import pytest
 
 import harness
+import secure
+from authority import Authority
 from harness import (FORMERR, NOERROR, NOTIMP, REFUSED, SERVFAIL, Larder, Opt,
                      Upstream, fresh_name, parse, query, reply, rr)
+from secure import DotUpstream, larder_over
 
 KEEPALIVE = 11      # EDNS option (RFC 7828)
 IDLE_S = 0.5        # tcp: idle: of the impatient daemon
@@ -704,21 +708,52 @@ def test_tcp_18_out_of_descriptors(upstream, fresh):
 # --- larder as a client -----------------------------------------------------
 
 @pytest.fixture(scope="module")
-def module_server():
-    with Upstream(udp=False) as server:
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+class Streams:
+    """Servers that are asked by stream, and larderds that ask them so."""
+
+    def __init__(self, scheme, authority):
+        self.scheme, self.authority = scheme, authority
+
+    def server(self):
+        if self.scheme == "tcp":
+            return Upstream(udp=False)
+        return DotUpstream(self.authority.issue(secure.NAME), self.authority)
+
+    def conf(self, server):
+        if self.scheme == "tcp":
+            return {"url": f"tcp://{server.url}"}
+        return server.conf()
+
+    def larder(self, server, **kw):
+        return larder_over(self.conf(server), **kw)
+
+
+@pytest.fixture(scope="module", params=["tcp", "tls"])
+def streams(request, authority):
+    """TCP, and TLS, on which the same holds (TLS-10)."""
+    return Streams(request.param, authority)
+
+
+@pytest.fixture(scope="module")
+def module_server(streams):
+    with streams.server() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def module_streamer(module_server):
-    with Larder([f"tcp://{module_server.url}"],
-                conf={"tcp": {"in-flight": 10000}}) as larder:
+def module_streamer(streams, module_server):
+    with streams.larder(module_server,
+                        conf={"tcp": {"in-flight": 10000}}) as larder:
         yield larder
 
 
 @pytest.fixture
 def server(module_server):
-    """A fake upstream on TCP alone."""
+    """A fake upstream on streams alone."""
     module_server.reset()
     module_server.handler = answer_own
     yield module_server
@@ -728,7 +763,7 @@ def server(module_server):
 
 @pytest.fixture
 def streamer(server, module_streamer):
-    """A larderd that asks `server` by tcp://."""
+    """A larderd that asks `server` by stream."""
     module_streamer.check_running()
     yield module_streamer
     module_streamer.check_running()
@@ -761,7 +796,7 @@ def test_tcp_19_one_connection_many_questions(streamer, server, fresh):
     assert len(conns_of(server, names)) == 1
 
 
-def test_tcp_20_no_id_twice_at_once(server, fresh):
+def test_tcp_20_no_id_twice_at_once(streams, server, fresh):
     """TCP-20: 3000 questions open at once on a connection: 3000 IDs."""
     names = [fresh() for _ in range(3000)]
     held_back, seen, released = [], set(), threading.Event()
@@ -777,8 +812,8 @@ def test_tcp_20_no_id_twice_at_once(server, fresh):
                 answer_own(each)
 
     server.handler = handler
-    with Larder([f"tcp://{server.url}"],
-                conf={"tcp": {"in-flight": 10000},
+    with streams.larder(
+            server, conf={"tcp": {"in-flight": 10000},
                       "resend-after": "1s"}) as larder:
         got = ask_all(larder, names, timeout=8)
     for name in names:
@@ -865,10 +900,10 @@ def test_tcp_22_upstream_closes_with_questions_open(streamer, server, fresh, how
         assert len(sends) == 2 and sends[0].conn != sends[1].conn, sends
 
 
-def test_tcp_22_upstream_that_always_closes(server, fresh):
+def test_tcp_22_upstream_that_always_closes(streams, server, fresh):
     """TCP-22: an upstream that closes each time ends in SERVFAIL, soon."""
     server.handler = lambda ctx: ctx.close()
-    with Larder([f"tcp://{server.url}"]) as larder:
+    with streams.larder(server) as larder:
         name = fresh()
         began = time.monotonic()
         msg = larder.ask(name, timeout=6)
@@ -882,7 +917,7 @@ def test_tcp_22_upstream_that_always_closes(server, fresh):
         assert_own(larder.ask(other), other)
 
 
-def test_tcp_23_silent_connection_is_given_up(server, fresh):
+def test_tcp_23_silent_connection_is_given_up(streams, server, fresh):
     """TCP-23: U answers once, then is silent on it: answered under 3 s."""
     first = []
 
@@ -894,7 +929,7 @@ def test_tcp_23_silent_connection_is_given_up(server, fresh):
             answer_own(ctx)
 
     server.handler = handler
-    with Larder([f"tcp://{server.url}"]) as larder:
+    with streams.larder(server) as larder:
         name = fresh()
         assert_own(larder.ask(name), name)
         names = [fresh() for _ in range(5)]
@@ -913,7 +948,7 @@ def test_tcp_23_silent_connection_is_given_up(server, fresh):
         assert first[0] not in {e.conn for e in server.log}
 
 
-def test_tcp_24_closes_before_the_stated_time(server, fresh):
+def test_tcp_24_closes_before_the_stated_time(streams, server, fresh):
     """TCP-24: U states 1 s: FIN from larder before that second is over."""
     stated_s, said = 1.0, {}
 
@@ -923,7 +958,7 @@ def test_tcp_24_closes_before_the_stated_time(server, fresh):
             (KEEPALIVE, struct.pack("!H", round(stated_s * 10)))])))
 
     server.handler = handler
-    with Larder([f"tcp://{server.url}"]) as larder:
+    with streams.larder(server) as larder:
         names = [fresh(), fresh()]
         for name in names:
             assert_own(larder.ask(name), name)
@@ -938,11 +973,11 @@ def test_tcp_24_closes_before_the_stated_time(server, fresh):
         assert server.log[-1].conn != conn
 
 
-def test_tcp_24_stated_zero_stops_its_use(server, fresh):
+def test_tcp_24_stated_zero_stops_its_use(streams, server, fresh):
     """TCP-24: U states 0: the next question opens a new connection."""
     server.handler = lambda ctx: ctx.send(own_reply(
         ctx, opt=Opt(options=[(KEEPALIVE, b"\0\0")])))
-    with Larder([f"tcp://{server.url}"]) as larder:
+    with streams.larder(server) as larder:
         names = [fresh() for _ in range(4)]
         for name in names:
             assert_own(larder.ask(name), name)
@@ -951,7 +986,7 @@ def test_tcp_24_stated_zero_stops_its_use(server, fresh):
         eventually(lambda: set(conns) <= set(server.closed), 1, "left open")
 
 
-def test_tcp_25_promised_and_never_sent(fresh):
+def test_tcp_25_promised_and_never_sent(streams, fresh):
     """TCP-25: U promises 65535 octets and stalls, on 200 connections.
 
     A server gets one connection at a time, so there are 70 of them, each for
@@ -961,14 +996,16 @@ def test_tcp_25_promised_and_never_sent(fresh):
         ctx.send_raw(b"\xff\xff" + ctx.wire[:12])
 
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(Upstream(udp=False)) for _ in range(70)]
+        servers = [stack.enter_context(streams.server()) for _ in range(70)]
         for server in servers:
             server.handler = stall
         good = stack.enter_context(Upstream())
-        routes = {f"r{i}.example": [f"tcp://{s.url}"]
-                  for i, s in enumerate(servers)}
         larder = stack.enter_context(Larder([good], conf={
-            "routes": routes, "resend-after": "100ms",
+            "upstreams": {f"s{i}": streams.conf(s)
+                          for i, s in enumerate(servers)},
+            "routes": {f"r{i}.example": [f"s{i}"]
+                       for i in range(len(servers))},
+            "resend-after": "100ms",
             "query-timeout": "2s"}))
         larder.alive()
         before = memory_kib(larder.pid)
@@ -1005,7 +1042,7 @@ def test_tcp_25_promised_and_never_sent(fresh):
         assert_own(larder.ask(name), name)
 
 
-def test_tcp_25_one_stalled_connection_costs_one_try(server, fresh):
+def test_tcp_25_one_stalled_connection_costs_one_try(streams, server, fresh):
     """TCP-25: the stalled question is answered on a new connection."""
     stalled = []
 
@@ -1017,7 +1054,7 @@ def test_tcp_25_one_stalled_connection_costs_one_try(server, fresh):
             answer_own(ctx)
 
     server.handler = handler
-    with Larder([f"tcp://{server.url}"]) as larder:
+    with streams.larder(server) as larder:
         name = fresh()
         assert_own(larder.ask(name), name)
         eventually(lambda: stalled[0] in server.closed, 3, "left open")
