@@ -16,10 +16,11 @@ packages_build="gcc libc6-dev make autoconf automake pkg-config
 	libuv1-dev libgnutls28-dev libnghttp2-dev libyaml-dev libjansson-dev libmicrohttpd-dev libsystemd-dev"
 packages_try="bind9-dnsutils nsd"
 packages_check="libcmocka-dev python3 python3-pytest python3-dnspython python3-cryptography python3-h2
-	bind9-dnsutils knot-dnsutils ldnsutils nsd unbound
+	bind9-dnsutils knot-dnsutils ldnsutils nsd unbound dnsdist nghttp2-proxy
 	iproute2 util-linux prometheus python3-prometheus-client python3-yaml"
-# Servers among them: never started and never enabled by us.
-packages_daemons="nsd unbound prometheus"
+# Servers among them, with the name of the service where that differs: never
+# started and never enabled by us.
+packages_daemons="nsd unbound prometheus dnsdist nghttp2-proxy/nghttpx"
 
 # Debian keeps servers in sbin, which is not on everybody's path.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -93,7 +94,7 @@ packages_need()
 	[ -n "$missing" ] || return 0
 	daemons=
 	for d in $packages_daemons; do
-		case " $missing " in *" $d "*) daemons="$daemons $d" ;; esac
+		case " $missing " in *" ${d%/*} "*) daemons="$daemons ${d#*/}" ;; esac
 	done
 	say "installing: $missing"
 	if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then

@@ -16,6 +16,7 @@ EXTRA_DIST += \
 	tests/system/realservers.py \
 	tests/system/richzones.py \
 	tests/system/secure.py \
+	tests/system/secureservers.py \
 	tests/system/test_abuse.py \
 	tests/system/test_any_svcb.py \
 	tests/system/test_cache.py \
@@ -38,6 +39,7 @@ EXTRA_DIST += \
 	tests/system/test_network.py \
 	tests/system/test_overload.py \
 	tests/system/test_schedule.py \
+	tests/system/test_secure_servers.py \
 	tests/system/test_service.py \
 	tests/system/test_shipped.py \
 	tests/system/test_size.py \

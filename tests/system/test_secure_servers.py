@@ -1,0 +1,210 @@
+"""larderd before other people's encrypted servers: dnsdist and unbound with
+DoT and DoH, nghttpx as a proxy for HTTP/2, all before the zones of the chain.
+
+What larderd hears from them over TLS has to be what unbound itself says in
+clear, and what they do on their own accord (idle closes, restarts, falling
+silent) has to cost a client next to nothing.
+"""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import dns.message
+import dns.query
+import dns.rdatatype
+import pytest
+
+import harness
+import realservers
+from authority import Authority
+from secure import NAME, larder_over
+from secureservers import Dnsdist, Nghttpx, SecureUnbound
+
+NEEDED = realservers.missing("nsd", "unbound", "dnsdist", "nghttpx",
+                             "ldns-keygen", "ldns-signzone")
+pytestmark = pytest.mark.skipif(bool(NEEDED),
+                                reason=f"not installed: {NEEDED}")
+
+QUESTIONS = [("www.example.net", "A"), ("www.example.net", "AAAA"),
+             ("example.net", "MX"), ("many.example.net", "A"),
+             ("big.example.net", "TXT"), ("chain1.example.net", "A"),
+             ("nobody.example.net", "A"), ("mail.example.net", "TXT"),
+             ("www.example.com", "A"), ("zero.example.net", "A")]
+DOORS = ["dnsdist-dot", "dnsdist-post", "dnsdist-get", "unbound-dot",
+         "unbound-post", "unbound-get", "nghttpx-post", "nghttpx-get"]
+
+
+class World:
+    """All servers, with one certificate."""
+
+    def __init__(self, folder, chain):
+        self.ca, self.chain = Authority(folder), chain
+        self.cert = self.ca.issue(NAME)
+        self.dnsdist = Dnsdist(chain, self.cert)
+        self.unbound = SecureUnbound(chain, self.cert)
+        self.nghttpx = Nghttpx(chain, self.cert, self.dnsdist)
+        self.servers = [self.dnsdist, self.unbound, self.nghttpx]
+
+    def conf(self, door, **more):
+        who, how = door.split("-")
+        server = getattr(self, who)
+        if how == "dot":
+            conf = {"url": f"tls://{server.dot}#{NAME}"}
+        else:
+            conf = {"url": f"https://{server.doh}/dns-query#{NAME}",
+                    "method": how}
+        return {"ca": str(self.ca.path), **conf, **more}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with realservers.Chain() as chain:
+        world = World(tmp_path_factory.mktemp("ca"), chain)
+        try:
+            for server in world.servers:
+                server.start()
+            yield world
+            for server in (chain, *world.servers):
+                server.check()
+        finally:
+            for server in world.servers:
+                server.stop()
+
+
+def look(host, port, name, rtype, dnssec=False):
+    """What the server says: status, and records without their lifetimes."""
+    question = dns.message.make_query(name, rtype, want_dnssec=dnssec)
+    message = dns.query.tcp(question, host, port=port, timeout=5)
+
+    def records(section):
+        return sorted((str(s.name).lower(), s.rdtype, r.to_text())
+                      for s in section for r in s)
+
+    return (message.rcode(), records(message.answer),
+            [r for r in records(message.authority)
+             if r[1] == dns.rdatatype.SOA] if not message.answer else [])
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_same_as_in_clear(world, door):
+    """TLS-02, DOH-01: each answer, missed and hit, is that of the unbound
+    behind; with DO the signatures come too."""
+    with larder_over(world.conf(door)) as larder:
+        for name, rtype in QUESTIONS:
+            for dnssec in (False, True):
+                want = look(world.chain.unbound.host, world.chain.unbound.port,
+                            name, rtype, dnssec)
+                for _ in ("miss", "hit"):
+                    got = look("127.0.0.1", larder.port, name, rtype, dnssec)
+                    assert got == want, (name, rtype, dnssec)
+        assert "warning" not in larder.log(), larder.log()
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_many_at_once(world, door):
+    """TCP-19 to TCP-21, DOH-13: many questions share a few connections."""
+    names = [harness.fresh_name("wild", "wild.example.net.")
+             for _ in range(200)]
+    with larder_over(world.conf(door), conf={"tcp": {"in-flight": 1000}}) \
+            as larder, larder.tcp() as client:
+        for i, name in enumerate(names):
+            client.send(harness.query(name, id=i))
+        got = {m.id: m for m in (client.recv(5) for _ in names)}
+        for i, name in enumerate(names):
+            assert got[i].question[0].text == name
+            assert got[i].rcode in (harness.NOERROR, harness.NXDOMAIN)
+        assert connections(larder) <= 4
+
+
+def connections(larder):
+    """Streams to upstreams that larderd has open, but for its clients'."""
+    count = 0
+    with open(f"/proc/{larder.pid}/net/tcp") as table:
+        own = own_sockets(larder.pid)
+        for line in list(table)[1:]:
+            part = line.split()
+            local = int(part[1].split(":")[1], 16)
+            count += (part[9] in own and part[3] == "01"
+                      and local != larder.port)
+    return count
+
+
+def own_sockets(pid):
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            found.add(target[8:-1])
+    return found
+
+
+@pytest.mark.parametrize("door", ["dnsdist-dot", "dnsdist-post", "unbound-dot",
+                                  "unbound-post", "nghttpx-post"])
+def test_the_wrong_name(world, door):
+    """TLS-02, TLS-04: the same servers under another name: no answer."""
+    conf = world.conf(door)
+    conf["url"] = conf["url"].replace(NAME, "other.example")
+    with larder_over(conf) as larder:
+        msg = larder.ask("www.example.net", timeout=6, opt=harness.Opt())
+        assert msg.rcode == harness.SERVFAIL, msg
+        assert 23 in [code for code, _ in msg.ede]
+        assert "another name" in larder.log()
+
+
+@pytest.mark.parametrize("door", ["dnsdist-dot", "dnsdist-post", "unbound-dot",
+                                  "unbound-post", "nghttpx-post"])
+def test_restart(world, door):
+    """TLS-08, TLS-09: the server is restarted under a warm connection: the
+    next question is answered, and no slower than a new connection is."""
+    server = getattr(world, door.split("-")[0])
+    with larder_over(world.conf(door)) as larder:
+        for _ in range(2):
+            server.restart()
+            time.sleep(0.05)
+            for _ in range(3):
+                name = harness.fresh_name("wild", "wild.example.net.")
+                began = time.monotonic()
+                msg = larder.ask(name, timeout=6)
+                assert msg.rcode in (harness.NOERROR, harness.NXDOMAIN)
+                assert time.monotonic() - began < 0.29
+
+
+@pytest.mark.parametrize("door", ["dnsdist-dot", "unbound-post"])
+def test_frozen(world, door):
+    """TLS-11, FWD-13: the server stands still with its connection open: the
+    other one answers within the hedge delay."""
+    server = getattr(world, door.split("-")[0])
+    other = "unbound-dot" if door.startswith("dnsdist") else "dnsdist-post"
+    with larder_over(world.conf(door), world.conf(other), steady=False) \
+            as larder, ThreadPoolExecutor(8) as pool:
+        def asked(_):
+            name, began = (harness.fresh_name("wild", "wild.example.net."),
+                           time.monotonic())
+            msg = larder.ask(name, timeout=6)
+            assert msg.rcode in (harness.NOERROR, harness.NXDOMAIN)
+            return time.monotonic() - began
+
+        list(map(asked, range(10)))
+        server.freeze()
+        try:
+            took = list(pool.map(asked, range(24)))
+        finally:
+            server.thaw()
+        assert max(took) < 0.5, sorted(took)[-5:]
+
+
+def test_idle_close_of_dnsdist(world):
+    """DOH-14, TLS-10: dnsdist closes what was silent for two seconds; the
+    next question after that is answered on a new connection at once."""
+    with larder_over(world.conf("dnsdist-dot")) as larder:
+        for pause in (0, 2.2, 2.2):
+            time.sleep(pause)
+            name = harness.fresh_name("wild", "wild.example.net.")
+            began = time.monotonic()
+            msg = larder.ask(name, timeout=6)
+            assert msg.rcode in (harness.NOERROR, harness.NXDOMAIN)
+            assert time.monotonic() - began < 0.25
