@@ -25,7 +25,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
-TARGETS = ("query", "answer", "name", "frames", "conf", "control")
+TARGETS = ("query", "answer", "name", "frames", "h2", "conf", "control")
 # What reads octets of others, and the targets that hand it some.
 PARSERS = {
     "src/dns/cursor.h": ("name", "query", "answer"),
@@ -39,6 +39,7 @@ PARSERS = {
     "src/dns/answer.c": ("answer",),
     "src/upstream/exchange.c": ("answer",),
     "src/net/frames.c": ("frames",),
+    "src/net/h2.c": ("h2",),
     "src/conf/events.c": ("conf",),
     "src/conf/parse.c": ("conf",),
     "src/conf/value.c": ("conf",),
@@ -57,7 +58,8 @@ PARSERS = {
 }
 FOR_MEMORY = ("src/conf/settings.c", "src/control/service.c",
               "src/control/reply.c")
-MOST = 8192         # octets of an input
+MOST = {"h2": 81920}        # octets of an input
+MOST_ELSE = 8192
 CFLAGS = "-O1 -g -fprofile-instr-generate -fcoverage-mapping"
 LEFT_OUT = shutil.ignore_patterns(
     ".git", "autom4te.cache", "*.o", "*.a", ".deps", ".dirstamp", "Makefile",
@@ -105,7 +107,8 @@ class Profile:
         found.mkdir(parents=True, exist_ok=True)
         self.corpus = self.run(folder, raw, "-runs=0", str(corpus))
         self.all = self.run(folder, raw, f"-max_total_time={options.seconds}",
-                            f"-max_len={MOST}", f"-artifact_prefix={found}-",
+                            f"-max_len={MOST.get(target, MOST_ELSE)}",
+                            f"-artifact_prefix={found}-",
                             str(found), str(corpus))
 
     def run(self, folder, raw, *arguments):

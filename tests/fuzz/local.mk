@@ -5,6 +5,7 @@ fuzz_answer_sources = tests/fuzz/fuzz_answer.c tests/fuzz/fuzz.h \
 fuzz_conf_sources = tests/fuzz/fuzz_conf.c
 fuzz_control_sources = tests/fuzz/fuzz_control.c
 fuzz_frames_sources = tests/fuzz/fuzz_frames.c tests/fuzz/fuzz.h
+fuzz_h2_sources = tests/fuzz/fuzz_h2.c tests/fuzz/fuzz.h
 fuzz_name_sources = tests/fuzz/fuzz_name.c tests/fuzz/fuzz.h tests/unit/oracle.c tests/unit/oracle.h
 fuzz_query_sources = tests/fuzz/fuzz_query.c tests/fuzz/fuzz.h tests/unit/oracle.c tests/unit/oracle.h
 fuzz_replay_sources = tests/fuzz/replay.c tests/fuzz/fuzz.h tests/unit/guard.h
@@ -13,7 +14,7 @@ fuzz_libs = liblarder.a $(LARDER_LIBS)
 if FUZZING
 noinst_PROGRAMS = \
 	tests/fuzz/fuzz_answer tests/fuzz/fuzz_conf tests/fuzz/fuzz_control \
-	tests/fuzz/fuzz_frames tests/fuzz/fuzz_name tests/fuzz/fuzz_query
+	tests/fuzz/fuzz_frames tests/fuzz/fuzz_h2 tests/fuzz/fuzz_name tests/fuzz/fuzz_query
 fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 tests_fuzz_fuzz_answer_SOURCES = $(fuzz_answer_sources)
@@ -28,6 +29,9 @@ tests_fuzz_fuzz_control_LDADD = $(fuzz_libs)
 tests_fuzz_fuzz_frames_SOURCES = $(fuzz_frames_sources)
 tests_fuzz_fuzz_frames_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_frames_LDADD = $(fuzz_libs)
+tests_fuzz_fuzz_h2_SOURCES = $(fuzz_h2_sources)
+tests_fuzz_fuzz_h2_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_h2_LDADD = $(fuzz_libs)
 tests_fuzz_fuzz_name_SOURCES = $(fuzz_name_sources)
 tests_fuzz_fuzz_name_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_name_LDADD = $(fuzz_libs)
@@ -37,7 +41,7 @@ tests_fuzz_fuzz_query_LDADD = $(fuzz_libs)
 else
 fuzz_replays = \
 	tests/fuzz/replay_answer tests/fuzz/replay_conf tests/fuzz/replay_control \
-	tests/fuzz/replay_frames tests/fuzz/replay_name tests/fuzz/replay_query
+	tests/fuzz/replay_frames tests/fuzz/replay_h2 tests/fuzz/replay_name tests/fuzz/replay_query
 check_PROGRAMS += $(fuzz_replays)
 TESTS += $(fuzz_replays)
 
@@ -49,6 +53,8 @@ tests_fuzz_replay_control_SOURCES = $(fuzz_control_sources) $(fuzz_replay_source
 tests_fuzz_replay_control_LDADD = $(fuzz_libs)
 tests_fuzz_replay_frames_SOURCES = $(fuzz_frames_sources) $(fuzz_replay_sources)
 tests_fuzz_replay_frames_LDADD = $(fuzz_libs)
+tests_fuzz_replay_h2_SOURCES = $(fuzz_h2_sources) $(fuzz_replay_sources)
+tests_fuzz_replay_h2_LDADD = $(fuzz_libs)
 tests_fuzz_replay_name_SOURCES = $(fuzz_name_sources) $(fuzz_replay_sources)
 tests_fuzz_replay_name_LDADD = $(fuzz_libs)
 tests_fuzz_replay_query_SOURCES = $(fuzz_query_sources) $(fuzz_replay_sources)

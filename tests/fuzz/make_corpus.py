@@ -225,6 +225,108 @@ def frames():
     yield "half-length", b"\6" + one + b"\0"
 
 
+def https():
+    DATA, HEADERS, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 8, 9
+    END, ACK, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32
+    ours, page, good = b"application/dns-message", b"text/html", b"an answer!!!"
+
+    def frame(kind, flags, stream, payload=b""):
+        return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+    def integer(value, bits, first=0):
+        most = (1 << bits) - 1
+        if value < most:
+            return bytes([first | value])
+        out, value = bytes([first | most]), value - most
+        while value >= 128:
+            out, value = out + bytes([value & 127 | 128]), value >> 7
+        return out + bytes([value])
+
+    def text(octets):
+        return integer(len(octets), 7) + octets
+
+    def field(key, value):
+        return b"\0" + text(key) + text(value)
+
+    def status(code):
+        return b"\x08" + text(b"%d" % code)      # RFC 7541's table has :status at 8
+
+    def fields(code=200, kind=ours, *more):
+        return status(code) + (field(b"content-type", kind) if kind else b"") + b"".join(field(*m) for m in more)
+
+    def head(stream, *args, flags=END_HEADERS):
+        return frame(HEADERS, flags, stream, fields(*args))
+
+    def answer(stream, body=good, *args):
+        return head(stream, *args) + frame(DATA, END, stream, body)
+
+    def setting(*pairs):
+        return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *p) for p in pairs))
+
+    def goaway(last, code=0):
+        return frame(GOAWAY, 0, 0, struct.pack(">II", last, code))
+
+    def reset(stream, code):
+        return frame(RST, 0, stream, struct.pack(">I", code))
+
+    def case(*frames, how=0x30, dice=14, settings=()):
+        return bytes([how, dice]) + setting(*settings) + frame(SETTINGS, ACK, 0) + b"".join(frames)
+
+    yield "answer", case(answer(1))
+    yield "get", case(answer(1), how=0x31)
+    yield "octets", case(answer(1), answer(3), dice=0)
+    yield "backwards", case(*(answer(s) for s in (7, 5, 3, 1)))
+    for dice in (4, 19, 34, 29, 44, 59, 74):        # in pieces of 16 octets at most, or all at once; much happens in between
+        yield f"meddled-{dice}", case(*(answer(s) for s in range(31, 0, -2)), how=0xf0, dice=dice)
+    yield "mixed", case(head(1), head(3), frame(DATA, 0, 3, good), frame(DATA, 0, 1, good), frame(DATA, END, 3), frame(DATA, END, 1))
+    yield "pieces", case(head(1), *(frame(DATA, 0, 1, good[i:i + 3]) for i in range(0, 12, 3)), frame(DATA, END, 1))
+    yield "padded", case(frame(HEADERS, END_HEADERS | PADDED, 1, b"\x05" + fields() + bytes(5)),
+                         frame(DATA, END | PADDED, 1, b"\x03" + good + bytes(3)))
+    yield "priority", case(frame(HEADERS, END_HEADERS | PRIORITY, 1, bytes(4) + b"\x10" + fields()), frame(DATA, END, 1, good))
+    yield "continued", case(frame(HEADERS, 0, 1, fields()[:7]), frame(CONTINUATION, 0, 1, fields()[7:9]),
+                            frame(CONTINUATION, END_HEADERS, 1, fields()[9:]), frame(DATA, END, 1, good))
+    yield "trailers", case(head(1), frame(DATA, 0, 1, good), frame(HEADERS, END | END_HEADERS, 1, field(b"age", b"9")))
+    yield "interim", case(frame(HEADERS, END_HEADERS, 1, status(103)), answer(1))
+    yield "statuses", case(*(answer(s, good, code) for s, code in zip((1, 3, 5, 7, 9), (204, 301, 404, 500, 200))), how=0xf0)
+    yield "rest", case(answer(1, b"", 429, None, (b"retry-after", b"2")), answer(3, b"", 503, page, (b"retry-after", b"86400")),
+                       answer(5, b"", 503, page, (b"retry-after", b"Fri, 31 Dec 2100 23:59:59 GMT")), answer(7, b"", 429))
+    yield "types", case(answer(1, good, 200, page), answer(3, good, 200, None), answer(5, good, 200, ours.upper() + b" ; a=b"),
+                        answer(7, good, 200, ours + b"s"))
+    yield "ages", case(*(answer(s, good, 200, ours, (b"age", age)) for s, age in ((1, b"250"), (3, b"x"), (5, b"9" * 20), (7, b""))))
+    yield "lengths", case(*(answer(s, good, 200, ours, (b"content-length", n)) for s, n in ((1, b"12"), (3, b"11"), (5, b"13"), (7, b"x"))))
+    yield "empty", case(frame(HEADERS, END | END_HEADERS, 1, fields()), frame(HEADERS, END | END_HEADERS, 3, fields(404)))
+    yield "big", case(head(1), *(frame(DATA, 0, 1, b"x" * 4000) for _ in range(17)), frame(DATA, END, 1))
+    yield "big-header", case(answer(1, good, 200, ours, (b"junk", b"j" * 7000)), answer(3),
+                             frame(HEADERS, 0, 5, fields(200, ours, (b"junk", b"j" * 9000))),
+                             frame(CONTINUATION, END_HEADERS, 5, field(b"junk", b"j" * 9000)), frame(DATA, END, 5, good))
+    yield "two-heads", case(head(1), head(1), frame(DATA, END, 1, good))
+    yield "data-first", case(frame(DATA, END, 1, good), answer(3))
+    yield "data-after", case(answer(1), frame(DATA, END, 1, good), answer(3))
+    yield "stranger", case(answer(99), answer(2))
+    yield "push", case(frame(PUSH, END_HEADERS, 1, struct.pack(">I", 2) + fields()))
+    yield "goaway", case(goaway(3), answer(1), answer(3))
+    yield "goaway-none", case(goaway(0, 2))
+    yield "goaway-later", case(goaway(0x7fffffff), answer(5), goaway(1), answer(1), how=0xf0)
+    yield "resets", case(*(reset(s, code) for s, code in ((1, 7), (3, 8), (5, 1), (7, 0))), answer(9), how=0x70)
+    yield "reset-middle", case(head(1), frame(DATA, 0, 1, good), reset(1, 0), answer(3))
+    yield "one-stream", case(answer(1), answer(3), answer(5), settings=[(3, 1)])
+    yield "no-stream", case(settings=[(3, 0)])
+    yield "known-streams", case(answer(1), answer(3), setting((3, 9)), answer(5), how=0x34)
+    yield "settings", case(setting((1, 0), (4, 100), (5, 20000), (6, 1000), (8, 1), (0x4242, 7)), answer(1))
+    yield "settings-wrong", case(setting((2, 7)))
+    yield "window", case(frame(WINDOW, 0, 0, struct.pack(">I", 1000)), frame(WINDOW, 0, 1, struct.pack(">I", 1)), answer(1),
+                         frame(WINDOW, 0, 0, struct.pack(">I", 0x7fffffff)))
+    yield "pings", case(*(frame(PING, 0, 0, bytes(8)) for _ in range(40)), frame(PING, ACK, 0, bytes(8)), answer(1), dice=5)
+    yield "unknown-frame", case(frame(0x42, 3, 1, b"what"), answer(1))
+    yield "table", case(frame(HEADERS, END_HEADERS, 1, b"\x88" + b"\x40" + text(b"content-type") + text(ours)), frame(DATA, END, 1, good),
+                        frame(HEADERS, END_HEADERS, 3, b"\x88\xbe"), frame(DATA, END, 3, good))
+    yield "hpack-wrong", case(frame(HEADERS, END_HEADERS, 1, b"\xff\xff\xff\xff\xff"))
+    yield "upper-case", case(frame(HEADERS, END_HEADERS, 1, fields() + field(b"Age", b"1")), answer(3))
+    yield "no-status", case(frame(HEADERS, END_HEADERS, 1, field(b"content-type", ours)), answer(3))
+    yield "connection-fields", case(answer(1, good, 200, ours, (b"connection", b"close"), (b"transfer-encoding", b"chunked")))
+    yield "http-1", b"\x10\x0eHTTP/1.1 400 Bad Request\r\n\r\n"
+
+
 def confs():
     yield "empty", b""
     yield "small", b'listen: [127.0.0.1, "::1"]\nforward: [udp://192.0.2.1, tcp://192.0.2.2:5353]\n'
@@ -331,8 +433,8 @@ def controls():
 
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
-    for target, seeds in (("query", queries), ("answer", answers), ("name", names), ("frames", frames), ("conf", confs),
-                          ("control", controls)):
+    for target, seeds in (("query", queries), ("answer", answers), ("name", names), ("frames", frames), ("h2", https),
+                          ("conf", confs), ("control", controls)):
         (folder / target).mkdir(parents=True, exist_ok=True)
         for seed, octets in seeds():
             (folder / target / seed).write_bytes(octets)
