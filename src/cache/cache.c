@@ -16,6 +16,7 @@
 #define SHARDS_MIN   8u
 #define SHARDS_MAX   256u
 #define PAGE         4096u
+#define LOOK_HOMES   1024u	/* looked at under one lock: some 50 us in a full table */
 
 struct cache {
 	struct siphash_key secret;
@@ -407,6 +408,104 @@ int cache_put_failure(struct cache *c, const struct cache_key *key, const struct
 	}
 	pthread_rwlock_unlock(&s->lock);
 	return err;
+}
+
+/* ---- looking on ---- */
+
+/* What cache_look() has found so far. */
+struct look {
+	const struct shard        *shard;
+	const struct cache_cursor *at;
+	uint32_t                   now;
+	struct cache_seen         *out;
+	size_t                     count, max;
+	uint8_t                   *room;
+	size_t                     used, size;
+	bool                       full;
+};
+
+void cache_look_at_all(const struct cache *c, struct cache_cursor *at)
+{
+	*at = (struct cache_cursor){ .end = c->shard_count };
+}
+
+void cache_look_at_name(const struct cache *c, struct cache_cursor *at, const uint8_t *qname, size_t len)
+{
+	unsigned shard = cache_hash_name(c, qname, len) >> 48 & (c->shard_count - 1);
+
+	*at = (struct cache_cursor){ .shard = shard, .end = shard + 1, .qname = qname, .qname_len = len };
+}
+
+static void look_copy(struct look *l, const struct entry *e)
+{
+	struct cache_seen *seen = &l->out[l->count++];
+	uint8_t           *qname = l->room + l->used, *body = qname + e->qname_len;
+	struct dns_answer  a;
+
+	shard_answer(e, &a);
+	*seen = (struct cache_seen){
+		.key = { .qname = memcpy(qname, e->octets, e->qname_len), .qname_len = e->qname_len,
+			 .qtype = e->qtype, .variant = e->variant, .route = e->route },
+		.found.head = { .rcode = a.rcode, .ede = DNS_EDE_NONE },
+		.body = body,
+	};
+	cache_describe(e, l->now, &seen->found);
+	seen->found.hits = atomic_load_explicit(&e->hits, memory_order_relaxed);
+	seen->found.fit = dns_answer_write(&a, (l->now - e->stored) / 16, body, a.body_len, &seen->found.head,
+	                                   &seen->found.len);
+	l->used += e->qname_len + seen->found.len;
+}
+
+static void look_visit(void *arg, const struct entry *e)
+{
+	struct look *l = arg;
+
+	if (!shard_is_useful(l->shard, e, l->now) ||
+	    (l->at->qname && (e->qname_len != l->at->qname_len || memcmp(e->octets, l->at->qname, e->qname_len))))
+		return;
+	if (l->count == l->max || l->size - l->used < (size_t)e->qname_len + e->body_len)
+		l->full = true;
+	else
+		look_copy(l, e);
+}
+
+/* A home is met whole or not at all; only one that fills all the room by itself is cut. */
+static void look_at_homes(struct look *l, struct cache_cursor *at)
+{
+	for (unsigned n = 0; n < LOOK_HOMES && at->home <= at->mask; n++) {
+		size_t count = l->count, used = l->used;
+
+		shard_visit(l->shard, at->home, at->mask, look_visit, l);
+		if (l->full && count) {
+			l->count = count;
+			l->used = used;
+			return;
+		}
+		at->home++;
+		if (l->full)
+			return;
+	}
+}
+
+size_t cache_look(struct cache *c, struct cache_cursor *at, uint64_t now_ms, struct cache_seen *out, size_t max,
+                  uint8_t *room, size_t size)
+{
+	struct shard *s = &c->shards[at->shard];
+	struct look   l = { .shard = s, .at = at, .now = shard_time(now_ms), .out = out, .max = max,
+		            .room = room, .size = size };
+
+	if (cache_look_is_over(at))
+		return 0;
+	pthread_rwlock_rdlock(&s->lock);
+	if (!at->mask)
+		at->mask = shard_last_home(s);
+	look_at_homes(&l, at);
+	pthread_rwlock_unlock(&s->lock);
+	if (at->home > at->mask) {
+		at->shard++;
+		at->home = at->mask = 0;
+	}
+	return l.count;
 }
 
 /* ---- flushing ---- */

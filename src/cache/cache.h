@@ -119,6 +119,37 @@ uint64_t cache_flush_subtree(struct cache *c, const uint8_t *suffix, size_t len)
 /* Answers that joined two routes: when routes change they may be wrong. */
 uint64_t cache_flush_crossing(struct cache *c);
 
+/* ---- looking on, without a trace: no hit is counted, and nothing is kept longer for it ---- */
+
+/* How far one has looked.  To be set up by cache_look_at_all() or cache_look_at_name(). */
+struct cache_cursor {
+	unsigned       shard, end;
+	uint32_t       home, mask;		/* within the shard; mask 0: not begun */
+	const uint8_t *qname;			/* NULL: all names */
+	size_t         qname_len;
+};
+
+/* A copy of an entry. */
+struct cache_seen {
+	struct cache_key   key;			/* qname lies in the room that was given; qtype 0: no such name */
+	struct cache_found found;		/* len octets of body … */
+	const uint8_t     *body;		/* … in that room, too: TTLs counted down */
+};
+
+void cache_look_at_all(const struct cache *c, struct cache_cursor *at);
+/* Borrows qname (lower case) as long as at is used. */
+void cache_look_at_name(const struct cache *c, struct cache_cursor *at, const uint8_t *qname, size_t len);
+/* Copies what is of use, at most max entries in size octets at room, under a lock for a fraction of a millisecond;
+ * gives how many, which may be 0 before the end.  Every entry that is there from first to last is met once.  One
+ * that is larger than all of room is left out. */
+size_t cache_look(struct cache *c, struct cache_cursor *at, uint64_t now_ms, struct cache_seen *out, size_t max,
+                  uint8_t *room, size_t size);
+
+static inline bool cache_look_is_over(const struct cache_cursor *at)
+{
+	return at->shard >= at->end;
+}
+
 struct cache_stats {
 	uint64_t entries, negative;	/* negative: those that hold no data, failures included */
 	uint64_t octets, size_octets;	/* memory in use, bound */

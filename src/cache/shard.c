@@ -451,6 +451,23 @@ uint64_t shard_sweep(struct shard *s, bool (*wanted)(const struct entry *, const
 	return n;
 }
 
+uint32_t shard_last_home(const struct shard *s)
+{
+	return shard_mask(s);
+}
+
+void shard_visit(const struct shard *s, uint32_t home, uint32_t mask,
+                 void (*visit)(void *arg, const struct entry *e), void *arg)
+{
+	uint32_t now = shard_mask(s);
+	uint64_t word;
+
+	for (uint32_t h = home; h <= now; h += mask + 1)
+		for (uint32_t i = h; (word = slot_load(&s->slots[i])); i = (i + 1) & now)
+			if ((slot_tag(word) & now) == h)
+				visit(arg, shard_at(s, slot_ref(word)));
+}
+
 size_t shard_octets(const struct shard *s)
 {
 	return pool_touched(&s->pool) + shard_slots_octets(s);

@@ -93,6 +93,12 @@ void          shard_remove(struct shard *s, struct entry *e);
 /* Removes what wanted() says; gives how many. */
 uint64_t      shard_sweep(struct shard *s, bool (*wanted)(const struct entry *e, const void *arg),
                           const void *arg);
+/* Calls with each entry that would belong into place home of a table with mask + 1 slots.  The shard's own table has
+ * that many slots or has grown from it, so that whoever goes through all homes meets each entry once, whatever comes
+ * and goes meanwhile. */
+void          shard_visit(const struct shard *s, uint32_t home, uint32_t mask,
+                          void (*visit)(void *arg, const struct entry *e), void *arg);
+uint32_t      shard_last_home(const struct shard *s);
 size_t        shard_octets(const struct shard *s);
 
 #endif

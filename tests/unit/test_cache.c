@@ -856,6 +856,137 @@ static void test_expired_first(void **state)
 	cache_free(c);
 }
 
+/* ---- looking on ---- */
+
+#define LOOKED 12000
+
+/* Looks at all, a slice at a time; between slices disturb() may do what it likes.  met[] counts by mark. */
+static unsigned look_at_all(struct cache *c, uint64_t now_ms, uint8_t met[LOOKED], void (*disturb)(struct cache *c))
+{
+	static uint8_t      room[4096];
+	struct cache_cursor at;
+	struct cache_seen   seen[16];
+	unsigned            slices = 0;
+
+	memset(met, 0, LOOKED);
+	for (cache_look_at_all(c, &at); !cache_look_is_over(&at); slices++) {
+		size_t n = cache_look(c, &at, now_ms, seen, 16, room, sizeof room);
+
+		assert_true(n <= 16);
+		for (size_t i = 0; i < n; i++) {
+			uint32_t mark = get_u32(seen[i].body);
+
+			assert_true(seen[i].found.len == BODY_LEN && seen[i].body + BODY_LEN <= room + sizeof room);
+			if (mark < LOOKED * 16 && mark % 16 == 0)
+				met[mark / 16]++;
+		}
+		if (disturb)
+			disturb(c);
+	}
+	return slices;
+}
+
+static struct dns_name looked_name(unsigned i)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "n%u.example.", i);
+	return name_of(text);
+}
+
+static void looked_put(struct cache *c, unsigned i, uint32_t mark, uint32_t ttl_s)
+{
+	struct dns_name  name = looked_name(i);
+	struct cache_key key = key_of(c, &name, DNS_A, 0, 7);
+	struct sample    s;
+
+	sample_make(&s, DNS_ANSWER_POSITIVE, ttl_s, mark);
+	assert_int_equal(cache_put(c, &key, &s.answer, 1000000), 0);
+}
+
+/* Others come, so that tables double, and go, so that entries move up. */
+static void looked_disturb(struct cache *c)
+{
+	static unsigned next = LOOKED, gone = LOOKED;
+
+	if (next >= 5 * LOOKED)
+		return;
+	for (unsigned i = 0; i < 200; i++)
+		looked_put(c, next++, 0xf0000001, 300);
+	for (unsigned i = 0; i < 90; i++) {
+		struct dns_name name = looked_name(gone++);
+
+		assert_int_equal(cache_flush_name(c, name.octets, name.len), 1);
+	}
+}
+
+/* Each entry that stays is met once, whatever happens around it. */
+static void test_look_at_all(void **state)
+{
+	const struct cache_conf conf = { .size_octets = 32 * MIB };
+	static uint8_t          met[LOOKED];
+	struct cache           *c = cache_new(&conf, secret);
+	unsigned                slices;
+
+	(void)state;
+	assert_non_null(c);
+	look_at_all(c, 1000000, met, NULL);
+	for (unsigned i = 0; i < LOOKED; i++)
+		assert_int_equal(met[i], 0);
+	for (unsigned i = 0; i < LOOKED; i++)
+		looked_put(c, i, i * 16, 300);
+	slices = look_at_all(c, 1000000, met, NULL);
+	assert_in_range(slices, LOOKED / 16, LOOKED);
+	for (unsigned i = 0; i < LOOKED; i++)
+		assert_int_equal(met[i], 1);
+	look_at_all(c, 1000000, met, looked_disturb);
+	for (unsigned i = 0; i < LOOKED; i++)
+		assert_int_equal(met[i], 1);
+	look_at_all(c, 1000000 + 300000, met, NULL);	/* past their time, and none may be stale */
+	for (unsigned i = 0; i < LOOKED; i++)
+		assert_int_equal(met[i], 0);
+	cache_free(c);
+}
+
+/* What is looked at has not been used: no hit is counted. */
+static void test_look_at_name(void **state)
+{
+	const struct cache_conf conf = { .size_octets = MIB };
+	struct cache           *c = cache_new(&conf, secret);
+	struct dns_name         name = looked_name(1);
+	struct cache_key        key = key_of(c, &name, DNS_A, 0, 7);
+	struct cache_cursor     at;
+	struct cache_seen       seen[4];
+	struct cache_found      found;
+	uint8_t                 room[512], out[512];
+	size_t                  n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 50; i++)
+		looked_put(c, i, i * 16, 300);
+	assert_int_equal(cache_find(c, &key, 1000000, out, sizeof out, &found), CACHE_FRESH);
+	for (unsigned round = 0; round < 3; round++) {
+		cache_look_at_name(c, &at, name.octets, name.len);
+		for (n = 0; !cache_look_is_over(&at);)
+			n += cache_look(c, &at, 1100000, seen + n, 4 - n, room, sizeof room);
+	}
+	assert_int_equal(n, 1);
+	assert_int_equal(seen[0].key.qtype, DNS_A);
+	assert_int_equal(seen[0].key.route, 7);
+	assert_int_equal(seen[0].key.qname_len, name.len);
+	assert_memory_equal(seen[0].key.qname, name.octets, name.len);
+	assert_int_equal(seen[0].found.hits, 1);
+	assert_int_equal(seen[0].found.left_ms, 200000);
+	assert_int_equal(get_u32(seen[0].body + 6), 200);
+	assert_int_equal(get_u32(seen[0].body), 16);
+	/* One that does not fit into the room is left out, and does not hold up the others. */
+	cache_look_at_name(c, &at, name.octets, name.len);
+	for (n = 0; !cache_look_is_over(&at);)
+		n += cache_look(c, &at, 1100000, seen, 4, room, 20);
+	assert_int_equal(n, 0);
+	cache_free(c);
+}
+
 /* CACHE-15: under another secret names fall elsewhere; types, variants and routes of one name do not fall
  * together. */
 static void test_hashes(void **state)
@@ -946,6 +1077,8 @@ int main(void)
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_expired_first),
+		cmocka_unit_test(test_look_at_all),
+		cmocka_unit_test(test_look_at_name),
 		cmocka_unit_test(test_hashes),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_put_without_memory),
