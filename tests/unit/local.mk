@@ -89,6 +89,10 @@ unit_tests += tests/unit/test_rrtype
 tests_unit_test_rrtype_SOURCES = tests/unit/test_rrtype.c
 tests_unit_test_rrtype_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_text
+tests_unit_test_text_SOURCES = tests/unit/test_text.c tests/unit/unit.h
+tests_unit_test_text_LDADD = $(unit_libs)
+
 # stats/
 unit_tests += tests/unit/test_histogram
 tests_unit_test_histogram_SOURCES = tests/unit/test_histogram.c tests/unit/unit.h
