@@ -14,10 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Who may call a method.  Today the mode of the socket decides for all; orders are logged. */
+/* What the caller of a method must be allowed. */
 enum call_right {
 	CALL_COUNTERS,			/* counters and settings, nothing of what clients ask */
-	CALL_ORDERS,			/* changes what larderd does or holds */
+	CALL_NAMES,			/* what clients ask */
+	CALL_ORDERS,			/* changes what larderd does or holds; logged */
 };
 
 struct call_parameter {
@@ -46,6 +47,12 @@ static const struct call_method {
 	    { "type", JSON_STRING, false },
 	    { "subtree", JSON_TRUE, false } } },
 	{ "io.larder.Reload", CALL_ORDERS, larder_reload, { { 0 } } },
+	{ "io.larder.Health", CALL_COUNTERS, larder_health, { { 0 } } },
+	{ "io.larder.SetLogLevel", CALL_ORDERS, larder_set_log_level, { { "level", JSON_STRING, true } } },
+	{ "io.larder.Route", CALL_COUNTERS, larder_route, { { "name", JSON_STRING, true } } },
+	{ "io.larder.CacheLookup", CALL_NAMES, larder_cache_lookup,
+	  { { "name", JSON_STRING, true }, { "type", JSON_STRING, false } } },
+	{ "io.larder.CacheDump", CALL_NAMES, larder_cache_dump, { { 0 } } },
 };
 
 void call_fail(struct call *c, const char *error, json_t *parameters)
@@ -130,20 +137,44 @@ static void call_not_found(struct call *c, const char *name)
 	call_fail(c, CALL_INTERFACE_NOT_FOUND, json_pack("{s:s%}", "interface", name, len));
 }
 
-static void call_run(struct call *c, const struct ucred *peer, const char *name)
+static bool call_is_allowed(const struct peer *peer, enum call_right right)
+{
+	switch (right) {
+	case CALL_COUNTERS:
+		return true;
+	case CALL_NAMES:
+		return peer->names;
+	case CALL_ORDERS:
+		return peer->orders;
+	}
+	return false;
+}
+
+static void call_run(struct call *c, const char *name, bool more)
 {
 	const struct call_method *m = call_method_find(name);
+	const struct peer        *peer = &c->env->peer;
 
 	if (!m) {
 		call_not_found(c, name);
 		return;
 	}
+	if (!call_is_allowed(peer, m->right)) {
+		log_limited(LOG_LEVEL_NOTICE, "control: %s is not for uid %u, pid %d", m->name, (unsigned)peer->uid,
+		            (int)peer->pid);
+		call_fail(c, CALL_PERMISSION_DENIED, json_object());
+		return;
+	}
 	if (!call_parameters_fit(c, m))
 		return;
 	if (m->right == CALL_ORDERS)
-		log_info("control: %s by uid %u, pid %d", m->name, (unsigned)peer->uid,
-			 (int)peer->pid);
+		log_info("control: %s by uid %u, pid %d", m->name, (unsigned)peer->uid, (int)peer->pid);
 	m->run(c);
+	if (c->stream && !more) {
+		c->stream->free(c->stream);
+		c->stream = NULL;
+		call_fail(c, CALL_EXPECTED_MORE, json_object());
+	}
 }
 
 /* The first member of a message that makes it no call, or NULL.  Members that the protocol may
@@ -189,13 +220,15 @@ static char *call_text(const json_t *json)
 }
 
 /* The reply as text, and the end of the JSON it was. */
-static char *call_finish(struct call *c)
+static char *call_finish(struct call *c, bool continues)
 {
 	json_t *reply;
 	char   *text;
 
 	if (c->error)
 		reply = json_pack("{s:s, s:o}", "error", c->error, "parameters", c->reply);
+	else if (continues)
+		reply = json_pack("{s:o, s:b}", "parameters", c->reply, "continues", 1);
 	else
 		reply = json_pack("{s:o}", "parameters", c->reply);
 	text = call_text(reply);
@@ -203,29 +236,51 @@ static char *call_finish(struct call *c)
 	return text;
 }
 
-enum call_next call_answer(const struct control_ops *ops, const struct ucred *peer,
-                           const char *message, size_t len, char **reply)
+/* What remains of a call that wants no reply. */
+static enum call_next call_hush(struct call *c)
 {
-	struct call c = { .ops = ops };
+	if (c->stream)
+		c->stream->free(c->stream);
+	json_decref(c->reply);
+	return CALL_GOES_ON;
+}
+
+enum call_next call_answer(const struct call_env *env, const char *message, size_t len, struct call_said *said)
+{
+	struct call c = { .ops = env->ops, .env = env };
 	json_t     *call = json_loadb(message, len, JSON_REJECT_DUPLICATES, NULL);
 	const char *flaw = call_flaw(call);
 	bool        oneway = !flaw && json_is_true(json_object_get(call, "oneway"));
+	bool        more = !flaw && json_is_true(json_object_get(call, "more"));
 
+	*said = (struct call_said){ .text = NULL };
 	c.parameters = json_object_get(call, "parameters");
 	if (flaw)
 		call_invalid(&c, flaw);
 	else if (json_is_true(json_object_get(call, "upgrade")))
 		call_invalid(&c, "upgrade");	/* no method has another protocol to change to */
 	else
-		call_run(&c, peer, json_string_value(json_object_get(call, "method")));
-	*reply = call_finish(&c);
+		call_run(&c, json_string_value(json_object_get(call, "method")), more);
 	json_decref(call);
-	if (oneway) {
-		free(*reply);
-		*reply = NULL;
-		return CALL_GOES_ON;
+	if (oneway)
+		return call_hush(&c);
+	if (c.stream) {
+		said->stream = c.stream;
+		return CALL_STREAMS;
 	}
-	return flaw || !*reply ? CALL_WAS_LAST : CALL_GOES_ON;
+	said->text = call_finish(&c, false);
+	return flaw || !said->text ? CALL_WAS_LAST : CALL_GOES_ON;
+}
+
+enum call_next call_stream_next(const struct call_env *env, struct call_stream *s, char **text)
+{
+	struct call c = { .ops = env->ops, .env = env };
+	bool        last = s->next(s, &c) || c.error;
+
+	*text = call_finish(&c, !last);
+	if (!*text)
+		return CALL_WAS_LAST;
+	return last ? CALL_GOES_ON : CALL_STREAMS;
 }
 
 char *call_garbage_reply(void)
@@ -233,5 +288,5 @@ char *call_garbage_reply(void)
 	struct call c = { 0 };
 
 	call_invalid(&c, "message");
-	return call_finish(&c);
+	return call_finish(&c, false);
 }

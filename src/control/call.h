@@ -7,23 +7,45 @@
 #ifndef LARDER_CONTROL_CALL_H
 #define LARDER_CONTROL_CALL_H
 
+#include "control/peer.h"
+
 #include <jansson.h>
 #include <stddef.h>
-#include <sys/socket.h>
 
+struct checkup;
 struct control_ops;
 
 #define CALL_INTERFACE_NOT_FOUND "org.varlink.service.InterfaceNotFound"
 #define CALL_METHOD_NOT_FOUND    "org.varlink.service.MethodNotFound"
 #define CALL_INVALID_PARAMETER   "org.varlink.service.InvalidParameter"
+#define CALL_PERMISSION_DENIED   "org.varlink.service.PermissionDenied"
+#define CALL_EXPECTED_MORE       "org.varlink.service.ExpectedMore"
 #define CALL_OUT_OF_MEMORY       "io.larder.OutOfMemory"
+
+/* Who calls whom. */
+struct call_env {
+	const struct control_ops *ops;		/* borrowed */
+	const struct checkup     *checkup;	/* borrowed */
+	struct peer               peer;
+};
+
+struct call;
+
+/* A reply in pieces, made as fast as they are read. */
+struct call_stream {
+	/* Answers the call with the next piece; gives whether it is the last.  A failure is. */
+	bool (*next)(struct call_stream *s, struct call *c);
+	void (*free)(struct call_stream *s);
+};
 
 /* What a function that answers is given, and where it leaves its answer. */
 struct call {
 	const struct control_ops *ops;		/* borrowed */
+	const struct call_env    *env;		/* borrowed */
 	json_t     *parameters;			/* borrowed: an object, checked against the table */
 	json_t     *reply;			/* owned: an object */
 	const char *error;			/* NULL, or the error that reply tells; static */
+	struct call_stream       *stream;	/* owned; in place of a reply */
 };
 
 /* One of these ends a call; later ones replace it.  They take parameters; NULL means that
@@ -32,12 +54,22 @@ void call_reply(struct call *c, json_t *parameters);
 void call_fail(struct call *c, const char *error, json_t *parameters);
 void call_invalid(struct call *c, const char *parameter);
 
-enum call_next { CALL_GOES_ON, CALL_WAS_LAST };	/* for the connection it came on */
+enum call_next {		/* for the connection it came on */
+	CALL_GOES_ON,
+	CALL_STREAMS,		/* what is said goes on: call_stream_next() */
+	CALL_WAS_LAST,
+};
 
-/* Answers a message that came from peer.  *reply is heap text which the caller frees; it is NULL
- * when the caller wants none, and when memory is short. */
-enum call_next call_answer(const struct control_ops *ops, const struct ucred *peer,
-                           const char *message, size_t len, char **reply);
+struct call_said {
+	char               *text;	/* heap, the caller frees; NULL: nothing, or no memory */
+	struct call_stream *stream;	/* of CALL_STREAMS: the caller owns it */
+};
+
+/* Answers a message.  What is said is nothing when the caller wants no reply, when memory is short, and at the
+ * beginning of a stream. */
+enum call_next call_answer(const struct call_env *env, const char *message, size_t len, struct call_said *said);
+/* The next piece, while it gives CALL_STREAMS. */
+enum call_next call_stream_next(const struct call_env *env, struct call_stream *s, char **text);
 /* The reply to what is not even a call; NULL when memory is short. */
 char *call_garbage_reply(void);
 
@@ -51,5 +83,10 @@ void larder_set_upstream(struct call *c);
 void larder_flush(struct call *c);
 void larder_reload(struct call *c);
 void larder_config(struct call *c);
+void larder_health(struct call *c);
+void larder_set_log_level(struct call *c);
+void larder_route(struct call *c);		/* larder_route.c */
+void larder_cache_lookup(struct call *c);	/* larder_cache.c */
+void larder_cache_dump(struct call *c);
 
 #endif

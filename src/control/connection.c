@@ -6,6 +6,9 @@
  *	                                      |
  *	                                      +--not read in time--> closed
  *
+ * A reply may be a stream of them; the next is made when the one before is out,
+ * and in a later turn of the loop, so that others have theirs.
+ *
  * A connection works on the next message only when nothing it has to say is
  * still waiting.  So replies come in the order of calls, a client may send
  * many calls ahead and read at its own pace, and one that never reads costs
@@ -32,7 +35,9 @@ struct connection {
 	unsigned              open_handles;
 	bool                  closing;		/* handles are being closed */
 	bool                  ending;
-	struct ucred          peer;
+	unsigned              writes;		/* not heard of yet, though their octets may be out */
+	struct call_stream   *stream;		/* NULL: none; what is said next comes from it */
+	struct peer           peer;
 	struct varlink_buffer in;
 };
 
@@ -49,6 +54,8 @@ static void connection_on_handle_closed(uv_handle_t *h)
 
 	if (--n->open_handles)
 		return;
+	if (n->stream)
+		n->stream->free(n->stream);
 	varlink_done(&n->in);
 	control_unhold(n->control);
 	free(n);
@@ -77,6 +84,7 @@ static void connection_on_written(uv_write_t *req, int status)
 
 	free(w->text);
 	free(w);
+	n->writes--;
 	if (status < 0)
 		connection_close(n);
 	else
@@ -95,6 +103,7 @@ static void connection_send(struct connection *n, char *text)
 	w->text = text;
 	if (uv_write(&w->req, (uv_stream_t *)&n->pipe, &buf, 1, connection_on_written))
 		goto fail;
+	n->writes++;
 	return;
 fail:
 	free(w);
@@ -102,24 +111,59 @@ fail:
 	connection_close(n);
 }
 
+static struct call_env connection_env(const struct connection *n)
+{
+	return (struct call_env){ .ops = &n->control->ops, .checkup = &n->control->checkup, .peer = n->peer };
+}
+
+/* Takes text, which may be NULL, and does what comes after it. */
+static void connection_say(struct connection *n, char *text, enum call_next next)
+{
+	n->ending = next == CALL_WAS_LAST;
+	if (next != CALL_STREAMS && n->stream) {
+		n->stream->free(n->stream);
+		n->stream = NULL;
+	}
+	if (text)
+		connection_send(n, text);
+}
+
+static void connection_stream(struct connection *n)
+{
+	const struct call_env env = connection_env(n);
+	char                 *text;
+	enum call_next        next = call_stream_next(&env, n->stream, &text);
+
+	connection_say(n, text, next);
+}
+
+static void connection_hear(struct connection *n, const char *message, size_t len)
+{
+	const struct call_env env = connection_env(n);
+	struct call_said      said;
+	enum call_next        next = call_answer(&env, message, len, &said);
+
+	n->stream = said.stream;
+	connection_say(n, said.text, next);
+}
+
 /* Answers what has come, as long as the answers get out.  Gives whether more should come. */
 static bool connection_answer(struct connection *n)
 {
 	while (!n->closing && !n->ending && !connection_blocked(n)) {
 		size_t      len;
-		const char *message = varlink_next(&n->in, &len);
-		char       *reply = NULL;
+		const char *message;
 
-		if (message)
-			n->ending = call_answer(&n->control->ops, &n->peer, message, len, &reply) ==
-				    CALL_WAS_LAST;
-		else if (varlink_overrun(&n->in)) {
-			n->ending = true;
-			reply = call_garbage_reply();
-		} else
+		if (n->stream && n->writes)
+			return false;
+		if (n->stream)
+			connection_stream(n);
+		else if ((message = varlink_next(&n->in, &len)))
+			connection_hear(n, message, len);
+		else if (varlink_overrun(&n->in))
+			connection_say(n, call_garbage_reply(), CALL_WAS_LAST);
+		else
 			return true;
-		if (reply)
-			connection_send(n, reply);
 	}
 	return false;
 }
@@ -175,20 +219,18 @@ static void connection_work(struct connection *n)
 		return;
 	}
 	uv_read_stop((uv_stream_t *)&n->pipe);
-	if (connection_blocked(n))
+	if (n->writes)
 		uv_timer_start(&n->stall, connection_on_stall, n->control->stall_ms, 0);
 	else
 		connection_close(n);	/* it was ending, and all is said */
 }
 
-static void connection_read_peer(struct connection *n)
+static struct peer connection_peer(struct connection *n)
 {
-	socklen_t   len = sizeof n->peer;
-	uv_os_fd_t  fd;
+	uv_os_fd_t fd = -1;
 
-	n->peer = (struct ucred){ .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
-	if (uv_fileno((uv_handle_t *)&n->pipe, &fd) == 0)
-		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &n->peer, &len);
+	uv_fileno((uv_handle_t *)&n->pipe, &fd);
+	return peer_read(fd, n->control->ops.group);
 }
 
 int connection_accept(struct control *c)
@@ -213,7 +255,7 @@ int connection_accept(struct control *c)
 		connection_close(n);
 		return 0;
 	}
-	connection_read_peer(n);
+	n->peer = connection_peer(n);
 	connection_work(n);
 	return 0;
 }

@@ -2,7 +2,7 @@
  *
  * control.c makes and unmakes a struct control; connection.c adds and removes
  * what hangs from it.  Memory goes back when the last holder lets go: the
- * listener, the handle that turns callers away, and each connection.
+ * listener, the timer, the handle that turns callers away, and each connection.
  */
 #ifndef LARDER_CONTROL_CONNECTION_H
 #define LARDER_CONTROL_CONNECTION_H
@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "control/bind.h"
 #include "control/control.h"
+#include "control/http_checkup.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,8 @@ struct control {
 	unsigned           connection_count;	/* of that list */
 	unsigned           holders;
 	uint64_t           stall_ms;
+	struct checkup     checkup;
+	uv_timer_t         mark;		/* for it */
 };
 
 void control_unhold(struct control *c);		/* the last one frees c */

@@ -11,11 +11,13 @@
 
 void control_unhold(struct control *c)
 {
-	if (--c->holders == 0)
-		free(c);
+	if (--c->holders)
+		return;
+	checkup_done(&c->checkup);
+	free(c);
 }
 
-static void control_on_listener_closed(uv_handle_t *h)
+static void control_on_handle_closed(uv_handle_t *h)
 {
 	control_unhold(h->data);
 }
@@ -63,6 +65,13 @@ static void control_on_caller(uv_stream_t *listener, int status)
 	}
 }
 
+static void control_on_mark(uv_timer_t *mark)
+{
+	struct control *c = mark->data;
+
+	checkup_mark(&c->checkup, &c->ops);
+}
+
 /* Listens on a bound socket, which is taken over whatever happens. */
 static int control_start(struct control *c, int fd)
 {
@@ -71,8 +80,10 @@ static int control_start(struct control *c, int fd)
 	c->stall_ms = CONTROL_STALL_MS;
 	list_init(&c->connections);
 	uv_pipe_init(c->loop, &c->listener, 0);
-	c->listener.data = c;
-	c->holders = 1;
+	uv_timer_init(c->loop, &c->mark);
+	c->listener.data = c->mark.data = c;
+	c->holders = 2;
+	uv_timer_start(&c->mark, control_on_mark, CHECKUP_MARK_MS, CHECKUP_MARK_MS);
 	err = uv_pipe_open(&c->listener, fd);
 	if (err)
 		close(fd);
@@ -135,5 +146,6 @@ void control_close(struct control *c)
 		return;
 	bind_remove(&c->file);
 	connection_close_all(c);
-	uv_close((uv_handle_t *)&c->listener, control_on_listener_closed);
+	uv_close((uv_handle_t *)&c->listener, control_on_handle_closed);
+	uv_close((uv_handle_t *)&c->mark, control_on_handle_closed);
 }

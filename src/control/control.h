@@ -9,12 +9,15 @@
 #ifndef LARDER_CONTROL_CONTROL_H
 #define LARDER_CONTROL_CONTROL_H
 
+#include "cache/cache.h"
+#include "dns/name.h"
 #include "stats/stats.h"
 #include "upstream/health.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #define CONTROL_UPSTREAMS_MAX 256	/* told of; more are configured by nobody */
@@ -47,6 +50,16 @@ enum control_flush {
 	CONTROL_FLUSH_SUBTREE,
 };
 
+/* What would become of a question for a name. */
+struct control_route {
+	bool        local;			/* larder answers by itself … */
+	uint16_t    rcode;			/* … with this; the rest says who would be asked otherwise */
+	char        suffix[DNS_NAME_TEXT_MAX];	/* of the route: "." is `forward` */
+	const char *policy;			/* how it chooses */
+	size_t      upstream_count;
+	size_t      upstreams[CONTROL_UPSTREAMS_MAX];	/* by their places in what upstreams() gives */
+};
+
 /* What the daemon can be asked.  All run on the main thread and do not block for long;
  * what is at out comes zeroed, and pointers put there are borrowed until the loop turns. */
 struct control_ops {
@@ -64,6 +77,15 @@ struct control_ops {
 	int  (*reload)(void *arg, char **report);
 	/* The effective configuration as text (heap, the caller frees), or NULL without memory. */
 	char *(*config)(void *arg);
+	/* name as above. */
+	void (*route)(void *arg, const uint8_t *name, size_t name_len, struct control_route *out);
+	/* The suffix of the route that has this id in the cache's keys.  False: none has it any more. */
+	bool (*route_suffix)(void *arg, uint32_t id, char out[DNS_NAME_TEXT_MAX]);
+	/* As cache_look_at_name(), and cache_look_at_all() for NULL; then cache_look(). */
+	void (*look_at)(void *arg, struct cache_cursor *at, const uint8_t *name, size_t name_len);
+	size_t (*look)(void *arg, struct cache_cursor *at, struct cache_seen *out, size_t max, uint8_t *room,
+	               size_t size);
+	gid_t group;	/* whose members may see names; PEER_NOBODY: nobody's */
 	void *arg;
 };
 

@@ -1,6 +1,9 @@
 /* larder.c - io.larder: the methods, as io.larder.varlink describes them. */
 #include "control/call.h"
+
+#include "base/log.h"
 #include "control/control.h"
+#include "control/http_checkup.h"
 #include "control/reply.h"
 #include "control/state.h"
 #include "dns/name.h"
@@ -321,4 +324,34 @@ void larder_config(struct call *c)
 
 	call_reply(c, text ? json_pack("{s:o}", "text", reply_text(text)) : NULL);
 	free(text);
+}
+
+void larder_health(struct call *c)
+{
+	struct http_sight  now;
+	enum checkup_state state;
+	json_t            *report = NULL;
+
+	if (http_sight_take(&now, c->ops) == 0) {
+		report = checkup_report(c->env->checkup, &now, &state);
+		http_sight_done(&now);
+	}
+	call_reply(c, report);
+}
+
+void larder_set_log_level(struct call *c)
+{
+	const char *text = json_string_value(json_object_get(c->parameters, "level"));
+	const char *before = log_level_names[0];
+
+	for (unsigned i = 0; log_level_names[i] && log_enabled((enum log_level)i); i++)
+		before = log_level_names[i];
+	for (unsigned i = 0; log_level_names[i]; i++) {
+		if (strcmp(log_level_names[i], text))
+			continue;
+		log_set_level((enum log_level)i);
+		call_reply(c, json_pack("{s:s}", "before", before));
+		return;
+	}
+	call_invalid(c, "level");
 }

@@ -12,6 +12,10 @@ liblarder_a_SOURCES += \
 	src/control/http_sight.c src/control/http_sight.h \
 	src/control/interfaces.h \
 	src/control/larder.c \
+	src/control/larder_cache.c \
+	src/control/larder_route.c \
+	src/control/peer.c src/control/peer.h \
+	src/control/records.c src/control/records.h \
 	src/control/reply.c src/control/reply.h \
 	src/control/service.c \
 	src/control/state.c src/control/state.h

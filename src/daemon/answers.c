@@ -8,6 +8,8 @@
 #include "daemon/daemon_state.h"
 
 #include "base/log.h"
+#include "control/peer.h"
+#include "policy/policy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -159,6 +161,66 @@ static char *daemon_config(void *arg)
 	return text;
 }
 
+/* Would larder answer this by itself?  A question of type A stands for all. */
+static bool daemon_answers_itself(const struct daemon *d, const uint8_t *name, size_t len, size_t route,
+                                  uint16_t *rcode)
+{
+	struct dns_query      q = { .flags = DNS_RD, .qtype = DNS_A, .qclass = DNS_IN, .qname_len = (uint8_t)len,
+		                    .ede = DNS_EDE_NONE };
+	struct dns_reply_head head;
+	uint8_t               out[POLICY_ROOM];
+
+	memcpy(q.qname, name, len);
+	if (policy_decide(d->setup->policy, &q, route, false, out, &head, &len) != POLICY_ANSWERED)
+		return false;
+	*rcode = head.rcode;
+	return true;
+}
+
+static void daemon_route(void *arg, const uint8_t *name, size_t name_len, struct control_route *out)
+{
+	struct daemon           *d = arg;
+	size_t                   route = policy_route(d->setup->policy, name, name_len);
+	const struct route_conf *conf = &d->conf->policy.routes[route];
+
+	out->local = daemon_answers_itself(d, name, name_len, route, &out->rcode);
+	dns_name_to_text(conf->suffix, conf->suffix_len, out->suffix);
+	out->policy = upstream_policy_names[conf->choice];
+	for (size_t i = 0; i < conf->upstream_count && i < CONTROL_UPSTREAMS_MAX; i++)
+		out->upstreams[out->upstream_count++] = conf->upstreams[i];
+}
+
+static bool daemon_route_suffix(void *arg, uint32_t id, char out[DNS_NAME_TEXT_MAX])
+{
+	const struct policy_conf *policy = &((struct daemon *)arg)->conf->policy;
+
+	for (size_t i = 0; i < policy->route_count; i++) {
+		if (policy->routes[i].id != id)
+			continue;
+		dns_name_to_text(policy->routes[i].suffix, policy->routes[i].suffix_len, out);
+		return true;
+	}
+	return false;
+}
+
+static void daemon_look_at(void *arg, struct cache_cursor *at, const uint8_t *name, size_t name_len)
+{
+	struct daemon *d = arg;
+
+	if (name)
+		cache_look_at_name(d->cache, at, name, name_len);
+	else
+		cache_look_at_all(d->cache, at);
+}
+
+static size_t daemon_look(void *arg, struct cache_cursor *at, struct cache_seen *out, size_t max, uint8_t *room,
+                          size_t size)
+{
+	struct daemon *d = arg;
+
+	return cache_look(d->cache, at, clock_boot_ms(clock_system()), out, max, room, size);
+}
+
 /* /run/larder may not be there when larderd is started by hand. */
 static void daemon_make_socket_dir(const char *path)
 {
@@ -192,6 +254,11 @@ static struct control_ops daemon_ops(struct daemon *d)
 		.flush = daemon_flush,
 		.reload = daemon_control_reload,
 		.config = daemon_config,
+		.route = daemon_route,
+		.route_suffix = daemon_route_suffix,
+		.look_at = daemon_look_at,
+		.look = daemon_look,
+		.group = daemon_control_group(PEER_NOBODY),
 		.arg = d,
 	};
 }

@@ -416,7 +416,7 @@ static void daemon_init_service(struct daemon *d)
 
 /* Who may speak to us: a group of its own, where there is one.  It is looked up in the file itself: what else a
  * host asks for groups may in turn ask the DNS, which we do not answer yet. */
-static gid_t daemon_control_group(gid_t otherwise)
+gid_t daemon_control_group(gid_t otherwise)
 {
 	FILE         *f = fopen("/etc/group", "re");
 	struct group *g;

@@ -72,6 +72,8 @@ static inline uint64_t daemon_now_us(void)
 
 /* daemon.c: reads the configuration again.  0, or -EINVAL with *report, and then the old one stays in force. */
 int  daemon_reload(struct daemon *d, char **report);
+/* daemon.c: the group whose members may speak to us, or otherwise where there is none. */
+gid_t daemon_control_group(gid_t otherwise);
 /* answers.c: opens the control socket.  False: larderd must not start, and it is said why. */
 bool daemon_open_control(struct daemon *d);
 /* The same for HTTP, where conf, which becomes d->conf, says.  Without it larderd goes on. */

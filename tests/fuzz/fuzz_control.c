@@ -7,6 +7,7 @@
 #include "base/varlink.h"
 #include "control/call.h"
 #include "control/control.h"
+#include "control/http_checkup.h"
 #include "dns/name.h"
 
 #include <assert.h>
@@ -80,6 +81,44 @@ static char *fuzz_config(void *arg)
 	return strdup("a: 1\n");
 }
 
+static void fuzz_route(void *arg, const uint8_t *name, size_t name_len, struct control_route *out)
+{
+	(void)arg;
+	assert(name_len <= DNS_NAME_MAX && name[name_len - 1] == 0);
+	out->local = name_len & 1;
+	out->suffix[0] = '.';
+	out->upstream_count = 1;
+}
+
+static bool fuzz_route_suffix(void *arg, uint32_t id, char out[DNS_NAME_TEXT_MAX])
+{
+	(void)arg;
+	strcpy(out, "a.");
+	return id;
+}
+
+static void fuzz_look_at(void *arg, struct cache_cursor *at, const uint8_t *name, size_t name_len)
+{
+	(void)arg;
+	*at = (struct cache_cursor){ .end = 40, .qname = name, .qname_len = name_len };
+}
+
+/* An entry at every other place. */
+static size_t fuzz_look(void *arg, struct cache_cursor *at, struct cache_seen *out, size_t max, uint8_t *room,
+			size_t size)
+{
+	(void)arg;
+	assert(max > 0 && size >= DNS_NAME_MAX);
+	if (at->shard++ % 2)
+		return 0;
+	memset(out, 0, sizeof *out);
+	out->key.qname = memcpy(room, at->qname ? at->qname : (const uint8_t *)"", at->qname_len + !at->qname);
+	out->key.qname_len = (uint8_t)(at->qname_len + !at->qname);
+	out->body = room;
+	out->found.head.ancount = 1;
+	return 1;
+}
+
 static void fuzz_check(const char *reply)
 {
 	json_t *json = json_loads(reply, JSON_REJECT_DUPLICATES, NULL);
@@ -98,22 +137,42 @@ static void fuzz_garbage(void)
 	free(reply);
 }
 
+/* To its end. */
+static enum call_next fuzz_stream(const struct call_env *env, struct call_stream *stream)
+{
+	enum call_next next;
+
+	do {
+		char *text;
+
+		next = call_stream_next(env, stream, &text);
+		fuzz_check(text);
+		free(text);
+	} while (next == CALL_STREAMS);
+	stream->free(stream);
+	return next;
+}
+
 static enum call_next fuzz_answer(struct varlink_buffer *b, const struct control_ops *ops)
 {
-	const struct ucred peer = { 0 };
-	enum call_next     next = CALL_GOES_ON;
-	const char        *message;
-	size_t             len;
+	static const struct checkup checkup;
+	const struct call_env       env = { .ops = ops, .checkup = &checkup,
+		                            .peer = { .names = true, .orders = true } };
+	enum call_next              next = CALL_GOES_ON;
+	const char                 *message;
+	size_t                      len;
 
 	while (next == CALL_GOES_ON && (message = varlink_next(b, &len))) {
-		char *reply = NULL;
+		struct call_said said;
 
 		assert(message[len] == '\0' && len <= FUZZ_MESSAGE_MAX);
-		next = call_answer(ops, &peer, message, len, &reply);
-		if (reply)
-			fuzz_check(reply);
-		assert(reply || next == CALL_GOES_ON);
-		free(reply);
+		next = call_answer(&env, message, len, &said);
+		if (next == CALL_STREAMS)
+			next = fuzz_stream(&env, said.stream);
+		if (said.text)
+			fuzz_check(said.text);
+		assert(said.text || next == CALL_GOES_ON);
+		free(said.text);
 	}
 	return next;
 }
@@ -124,7 +183,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct control_ops    ops = {
 		.status = fuzz_status, .stats = fuzz_stats, .upstreams = fuzz_upstreams,
 		.order = fuzz_order,
-		.flush = fuzz_flush, .reload = fuzz_reload, .config = fuzz_config, .arg = &good,
+		.flush = fuzz_flush, .reload = fuzz_reload, .config = fuzz_config,
+		.route = fuzz_route, .route_suffix = fuzz_route_suffix, .look_at = fuzz_look_at, .look = fuzz_look,
+		.arg = &good,
 	};
 	struct varlink_buffer b;
 	size_t                cut = size ? data[0] % 64 * 16 + 1 : 1, at = 1, room;

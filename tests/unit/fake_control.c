@@ -1,7 +1,10 @@
 /* fake_control.c - a daemon for tests. */
 #include "fake_control.h"
 
+#include "control/peer.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,6 +112,72 @@ static int fake_order(void *arg, const char *name, enum health_order order, bool
 	return -ENOENT;
 }
 
+/* Names below "corp." have a route; "localhost." is ours. */
+static void fake_route(void *arg, const uint8_t *name, size_t name_len, struct control_route *out)
+{
+	static const uint8_t corp[] = "\4corp", localhost[] = "\11localhost";
+
+	(void)arg;
+	out->local = dns_name_below(name, name_len, localhost, sizeof localhost);
+	strcpy(out->suffix, dns_name_below(name, name_len, corp, sizeof corp) ? "corp." : ".");
+	out->policy = "fastest";
+	out->upstreams[0] = 1;
+	out->upstreams[1] = 0;
+	out->upstream_count = out->suffix[1] ? 1 : 2;
+}
+
+static bool fake_route_suffix(void *arg, uint32_t id, char out[DNS_NAME_TEXT_MAX])
+{
+	(void)arg;
+	strcpy(out, ".");
+	return id == 1;
+}
+
+static void fake_look_at(void *arg, struct cache_cursor *at, const uint8_t *name, size_t name_len)
+{
+	struct fake_control *f = arg;
+
+	if (!f->cache)
+		*at = (struct cache_cursor){ .end = 0 };
+	else if (name)
+		cache_look_at_name(f->cache, at, name, name_len);
+	else
+		cache_look_at_all(f->cache, at);
+}
+
+static size_t fake_look(void *arg, struct cache_cursor *at, struct cache_seen *out, size_t max, uint8_t *room,
+			size_t size)
+{
+	struct fake_control *f = arg;
+
+	return f->cache ? cache_look(f->cache, at, FAKE_NOW_MS, out, max, room, size) : 0;
+}
+
+void fake_control_fill(struct fake_control *f, unsigned entries)
+{
+	const struct cache_conf conf = { .size_octets = 64 << 20 };
+	/* a record of type A that begins with a pointer to the question */
+	static const uint8_t    body[] = "\300\14\0\1\0\1\0\0\1\54\0\4\300\0\2\1";
+	static const uint16_t   ttl_at = 6;
+
+	f->cache = cache_new(&conf, (const uint8_t *)"sixteen octets!!");
+	cache_set_stale(f->cache, 86400);
+	for (unsigned i = 0; i < entries; i++) {
+		struct dns_answer a = { .kind = DNS_ANSWER_POSITIVE, .ttl_s = 300, .ancount = 1, .ttl_count = 1,
+			                .ttl_at = &ttl_at, .body = body, .body_len = 16, .required_len = 16 };
+		struct cache_key  key = { .qtype = 1, .route = 1 };
+		struct dns_name   name;
+		char              text[32];
+
+		snprintf(text, sizeof text, "n%u.example.", i);
+		dns_name_from_text(text, &name);
+		key.qname = name.octets;
+		key.qname_len = name.len;
+		key.name_hash = cache_hash_name(f->cache, name.octets, name.len);
+		cache_put(f->cache, &key, &a, FAKE_NOW_MS - (i % 2 ? 400000 : 100000));
+	}
+}
+
 void fake_control_init(struct fake_control *f, struct control_ops *ops)
 {
 	static const char *const listen[] = { "127.0.0.1:53", "[::1]:53" };
@@ -141,6 +210,11 @@ void fake_control_init(struct fake_control *f, struct control_ops *ops)
 		.flush = fake_flush,
 		.reload = fake_reload,
 		.config = fake_config,
+		.route = fake_route,
+		.route_suffix = fake_route_suffix,
+		.look_at = fake_look_at,
+		.look = fake_look,
+		.group = PEER_NOBODY,
 		.arg = f,
 	};
 }

@@ -8,6 +8,8 @@
 #include "control/control.h"
 #include "dns/name.h"
 
+#define FAKE_NOW_MS 10000000
+
 struct fake_control {
 	struct control_status status;
 	struct stats_view     stats;
@@ -17,6 +19,7 @@ struct fake_control {
 	const char *report;			/* of reload: NULL is success */
 	const char *config;			/* NULL: no memory */
 	uint64_t    entries;			/* that a flush removes */
+	struct cache *cache;			/* to be looked at; NULL: an empty one */
 
 	unsigned           flushes, reloads;
 	bool               anew;		/* of the last order for an upstream */
@@ -27,5 +30,8 @@ struct fake_control {
 
 /* Well, with some traffic behind it. */
 void fake_control_init(struct fake_control *f, struct control_ops *ops);
+
+/* A cache with n0.example. …: even ones have 200 s left of 300, odd ones are 100 s past.  Whoever wants it frees it. */
+void fake_control_fill(struct fake_control *f, unsigned entries);
 
 #endif

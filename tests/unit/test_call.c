@@ -1,7 +1,9 @@
 /* test_call.c - what calls are answered, from text to text. */
+#include "base/log.h"
 #include "control/call.h"
 #include "control/connection.h"
 #include "control/control.h"
+#include "control/http_checkup.h"
 #include "fail_alloc.h"
 #include "fake_control.h"
 
@@ -32,20 +34,30 @@ static int setup(void **state)
 	return 0;
 }
 
+/* Whoever calls in these tests may do all. */
+static const struct peer master = { .uid = 0, .names = true, .orders = true };
+static const struct checkup no_checkup;
+
+static struct call_env env_of(const struct fixture *f)
+{
+	return (struct call_env){ .ops = &f->ops, .checkup = &no_checkup, .peer = master };
+}
+
 /* The reply as JSON, which the caller owns, and whether the connection would go on. */
 static json_t *answer(struct fixture *f, const char *message, size_t len, enum call_next *next)
 {
-	const struct ucred peer = { 0 };
-	char              *text = NULL;
-	json_t            *reply;
+	const struct call_env env = env_of(f);
+	struct call_said      said;
+	json_t               *reply;
 
-	*next = call_answer(&f->ops, &peer, message, len, &text);
-	if (!text)
+	*next = call_answer(&env, message, len, &said);
+	assert_null(said.stream);
+	if (!said.text)
 		return NULL;
-	reply = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	reply = json_loads(said.text, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(json_object_get(reply, "parameters")))
-		fail_msg("not a reply: %s", text);
-	free(text);
+		fail_msg("not a reply: %s", said.text);
+	free(said.text);
 	return reply;
 }
 
@@ -380,26 +392,37 @@ static void test_no_memory_for_calls(void **state)
 		STATS,
 		RELOAD,
 		"{\"method\":\"io.larder.Config\"}",
+		"{\"method\":\"io.larder.Health\"}",
+		"{\"method\":\"io.larder.Route\",\"parameters\":{\"name\":\"a.b\"}}",
+		"{\"method\":\"io.larder.CacheLookup\",\"parameters\":{\"name\":\"n0.example\"}}",
+		"{\"method\":\"io.larder.CacheDump\",\"more\":true}",
 		"{\"method\":\"io.larder.Flush\",\"parameters\":{\"name\":\"a.b\",\"type\":\"A\"}}",
 		"{\"method\":\"io.larder.Flush\",\"parameters\":{\"nam\":\"a.b\"}}",
 		"{\"method\":\"a.b\"}",
 		"garbage",
 	};
 	struct fixture    *f = *state;
-	const struct ucred peer = { 0 };
+	const struct call_env env = env_of(f);
 
+	fake_control_fill(&f->fake, 1);
 	json_set_alloc_funcs(malloc, free);
 	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
 		bool failed = true;
 
 		for (unsigned n = 1; failed; n++) {
-			char          *reply = NULL;
-			enum call_next next;
-			json_t        *parsed;
+			struct call_said said;
+			char            *reply;
+			enum call_next   next;
+			json_t          *parsed;
 
 			assert_true(n < 5000);
 			fail_alloc_countdown = n;
-			next = call_answer(&f->ops, &peer, calls[i], strlen(calls[i]), &reply);
+			next = call_answer(&env, calls[i], strlen(calls[i]), &said);
+			if (next == CALL_STREAMS) {
+				next = call_stream_next(&env, said.stream, &said.text);
+				said.stream->free(said.stream);
+			}
+			reply = said.text;
 			failed = fail_alloc_countdown == 0;
 			fail_alloc_countdown = 0;
 			if (!reply) {
@@ -416,6 +439,177 @@ static void test_no_memory_for_calls(void **state)
 	}
 }
 
+/* ---- who may do what ---- */
+
+static void check_right(struct fixture *f, const struct peer *peer, const char *method, const char *parameters,
+			bool allowed)
+{
+	const struct call_env env = { .ops = &f->ops, .checkup = &no_checkup, .peer = *peer };
+	struct call_said      said;
+	char                  message[256];
+
+	snprintf(message, sizeof message, "{\"method\":\"io.larder.%s\",\"parameters\":%s,\"more\":true}", method,
+		 parameters);
+	call_answer(&env, message, strlen(message), &said);
+	if (said.stream)
+		said.stream->free(said.stream);
+	else if (!strstr(said.text, CALL_PERMISSION_DENIED) != allowed)
+		fail_msg("%s: %s", method, said.text);
+	assert_true(allowed || !said.stream);
+	free(said.text);
+}
+
+static void test_rights(void **state)
+{
+	static const struct {
+		const char *method, *parameters;
+		bool        names, orders;		/* it needs */
+	} calls[] = {
+		{ "Status", "{}", false, false },
+		{ "Stats", "{}", false, false },
+		{ "Config", "{}", false, false },
+		{ "Upstreams", "{}", false, false },
+		{ "Health", "{}", false, false },
+		{ "Route", "{\"name\":\"a\"}", false, false },
+		{ "CacheLookup", "{\"name\":\"a\"}", true, false },
+		{ "CacheDump", "{}", true, false },
+		{ "Flush", "{}", false, true },
+		{ "Reload", "{}", false, true },
+		{ "SetUpstream", "{\"name\":\"office\",\"order\":\"up\"}", false, true },
+		{ "SetLogLevel", "{\"level\":\"info\"}", false, true },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+		for (unsigned rights = 0; rights < 4; rights++) {
+			const struct peer peer = { .uid = 1000, .names = rights & 1, .orders = rights & 2 };
+
+			check_right(f, &peer, calls[i].method, calls[i].parameters,
+				    (peer.names || !calls[i].names) && (peer.orders || !calls[i].orders));
+		}
+	assert_int_equal(f->fake.flushes, 2);	/* the others did nothing */
+	assert_int_equal(f->fake.reloads, 2);
+	log_set_level(LOG_LEVEL_ERROR);
+}
+
+static void test_peers(void **state)
+{
+	const gid_t             groups[] = { 5, 7 };
+	const struct peer_creds root = { .uid = 0 }, self = { .uid = 33, .gid = 33 },
+				member = { .uid = 1000, .gid = 7 }, other = { .uid = 1000, .gid = 1000 },
+				also = { .uid = 1000, .gid = 1000, .groups = groups, .group_count = 2 };
+
+	(void)state;
+	assert_true(peer_judge(&root, 33, 7).orders && peer_judge(&root, 33, 7).names);
+	assert_true(peer_judge(&self, 33, 7).orders && peer_judge(&self, 33, 7).names);
+	assert_true(!peer_judge(&member, 33, 7).orders && peer_judge(&member, 33, 7).names);
+	assert_true(!peer_judge(&also, 33, 7).orders && peer_judge(&also, 33, 7).names);
+	assert_true(!peer_judge(&also, 33, 8).names);
+	assert_true(!peer_judge(&other, 33, 7).orders && !peer_judge(&other, 33, 7).names);
+	assert_true(!peer_judge(&(struct peer_creds){ .uid = 9, .gid = PEER_NOBODY }, 33, PEER_NOBODY).names);
+}
+
+/* ---- the cache ---- */
+
+static void test_cache_lookup(void **state)
+{
+	struct fixture *f = *state;
+	json_t         *reply, *e, *r;
+
+	fake_control_fill(&f->fake, 2);
+	reply = ask(f, "{\"method\":\"io.larder.CacheLookup\",\"parameters\":{\"name\":\"N0.Example\"}}");
+	e = json_array_get(json_object_get(json_object_get(reply, "parameters"), "entries"), 0);
+	assert_string_equal(json_string_value(json_object_get(e, "name")), "n0.example.");
+	assert_string_equal(json_string_value(json_object_get(e, "state")), "fresh");
+	assert_string_equal(json_string_value(json_object_get(e, "route")), ".");
+	assert_int_equal(json_integer_value(json_object_get(e, "left_s")), 200);
+	r = json_array_get(json_object_get(e, "records"), 0);
+	assert_string_equal(json_string_value(json_object_get(r, "data")), "192.0.2.1");
+	assert_string_equal(json_string_value(json_object_get(r, "name")), "n0.example.");
+	assert_int_equal(json_integer_value(json_object_get(r, "ttl_s")), 200);
+	json_decref(reply);
+	reply = ask(f, "{\"method\":\"io.larder.CacheLookup\",\"parameters\":{\"name\":\"n1.example\",\"type\":\"A\"}}");
+	e = json_array_get(json_object_get(json_object_get(reply, "parameters"), "entries"), 0);
+	assert_string_equal(json_string_value(json_object_get(e, "state")), "stale");
+	assert_int_equal(json_integer_value(json_object_get(e, "left_s")), -100);
+	json_decref(reply);
+	reply = ask(f, "{\"method\":\"io.larder.CacheLookup\",\"parameters\":{\"name\":\"n1.example\",\"type\":\"MX\"}}");
+	assert_int_equal(json_array_size(json_object_get(json_object_get(reply, "parameters"), "entries")), 0);
+	json_decref(reply);
+	check_refused(f, "{\"method\":\"io.larder.CacheLookup\",\"parameters\":{\"name\":\"..\"}}",
+	              "org.varlink.service.InvalidParameter", "parameter", "name");
+	check_refused(f, "{\"method\":\"io.larder.CacheLookup\",\"parameters\":{\"name\":\"a\",\"type\":\"?\"}}",
+	              "org.varlink.service.InvalidParameter", "parameter", "type");
+	cache_free(f->fake.cache);
+}
+
+/* All entries come, once each, over replies of which all but the last say that more follow. */
+static void test_cache_dump(void **state)
+{
+	const char       message[] = "{\"method\":\"io.larder.CacheDump\",\"more\":true}";
+	struct fixture  *f = *state;
+	struct call_env  env = env_of(f);
+	struct call_said said;
+	enum call_next   next = CALL_STREAMS;
+	unsigned         met[1000] = { 0 }, replies = 0, n;
+
+	check_refused(f, "{\"method\":\"io.larder.CacheDump\"}", CALL_EXPECTED_MORE, "x", "(none)");
+	fake_control_fill(&f->fake, 1000);
+	assert_int_equal(call_answer(&env, message, strlen(message), &said), CALL_STREAMS);
+	for (; next == CALL_STREAMS; replies++) {
+		json_t *reply, *e;
+		size_t  i;
+
+		next = call_stream_next(&env, said.stream, &said.text);
+		reply = json_loads(said.text, JSON_REJECT_DUPLICATES, NULL);
+		assert_int_equal(json_is_true(json_object_get(reply, "continues")), next == CALL_STREAMS);
+		json_array_foreach(json_object_get(json_object_get(reply, "parameters"), "entries"), i, e) {
+			assert_int_equal(sscanf(json_string_value(json_object_get(e, "name")), "n%u.", &n), 1);
+			met[n]++;
+		}
+		assert_true(i <= 64);
+		free(said.text);
+		json_decref(reply);
+	}
+	said.stream->free(said.stream);
+	assert_int_equal(next, CALL_GOES_ON);
+	assert_true(replies > 1000 / 64);
+	for (n = 0; n < 1000; n++)
+		assert_int_equal(met[n], 1);
+	cache_free(f->fake.cache);
+}
+
+static void test_route(void **state)
+{
+	struct fixture *f = *state;
+	json_t         *reply;
+
+	reply = ask(f, "{\"method\":\"io.larder.Route\",\"parameters\":{\"name\":\"WWW.Corp\"}}");
+	assert_string_equal(text_at(reply, "name"), "www.corp.");
+	assert_string_equal(text_at(reply, "route"), "corp.");
+	assert_int_equal(json_array_size(json_object_get(json_object_get(reply, "parameters"), "upstreams")), 1);
+	json_decref(reply);
+	reply = ask(f, "{\"method\":\"io.larder.Route\",\"parameters\":{\"name\":\"a.localhost.\"}}");
+	assert_string_equal(text_at(reply, "rcode"), "NOERROR");
+	assert_true(json_is_null(json_object_get(json_object_get(reply, "parameters"), "route")));
+	json_decref(reply);
+}
+
+static void test_log_level(void **state)
+{
+	struct fixture *f = *state;
+	json_t         *reply;
+
+	log_set_level(LOG_LEVEL_WARNING);
+	reply = ask(f, "{\"method\":\"io.larder.SetLogLevel\",\"parameters\":{\"level\":\"debug\"}}");
+	assert_string_equal(text_at(reply, "before"), "warning");
+	assert_true(log_enabled(LOG_LEVEL_DEBUG));
+	json_decref(reply);
+	check_refused(f, "{\"method\":\"io.larder.SetLogLevel\",\"parameters\":{\"level\":\"loud\"}}",
+	              "org.varlink.service.InvalidParameter", "parameter", "level");
+	log_set_level(LOG_LEVEL_ERROR);
+}
+
 #define CALL_TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -423,6 +617,12 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CALL_TEST(test_service_tells_about_itself),
 		CALL_TEST(test_unknown_methods),
+		CALL_TEST(test_rights),
+		CALL_TEST(test_peers),
+		CALL_TEST(test_cache_lookup),
+		CALL_TEST(test_cache_dump),
+		CALL_TEST(test_route),
+		CALL_TEST(test_log_level),
 		CALL_TEST(test_status),
 		CALL_TEST(test_stats),
 		CALL_TEST(test_stats_saturate),
