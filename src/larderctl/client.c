@@ -1,6 +1,6 @@
 /* client.c - to the control socket and back.
  *
- * Blocking, with one deadline for everything from connect to the last octet.
+ * Blocking, with a deadline for sending and one for each reply.
  * A failure is told in terms of what to do about it, because whoever sees it
  * usually has a resolver that does not work.
  */
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <libgen.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -27,6 +28,7 @@ struct client {
 	const char *socket;		/* borrowed */
 	int         fd;
 	long long   deadline_us;
+	struct varlink_buffer in;
 };
 
 static long long client_now_us(void)
@@ -113,31 +115,31 @@ static int client_receive(struct client *c, struct varlink_buffer *in, const cha
 	return 0;
 }
 
-/* The reply as JSON, or a negative errno; -EBADMSG when it is none. */
-static int client_exchange(struct client *c, const char *call, json_t **reply)
+/* The next reply as JSON, or a negative errno; -EBADMSG when it is none. */
+static int client_next(struct client *c, json_t **reply)
 {
-	struct varlink_buffer in;
-	const char           *message;
-	size_t                len;
-	int                   err;
+	const char *message;
+	size_t      len;
+	int         err;
 
-	varlink_init(&in, CLIENT_REPLY_MAX);
+	c->deadline_us = client_now_us() + CLIENT_TIMEOUT_US;
+	err = client_receive(c, &c->in, &message, &len);
+	if (err)
+		return err;
+	*reply = json_loadb(message, len, JSON_REJECT_DUPLICATES, NULL);
+	if (json_is_object(*reply))
+		return 0;
+	json_decref(*reply);
+	return -EBADMSG;
+}
+
+static int client_begin(struct client *c, const char *call)
+{
+	int err;
+
+	c->deadline_us = client_now_us() + CLIENT_TIMEOUT_US;
 	err = client_connect(c);
-	if (!err)
-		err = client_send(c, call, strlen(call) + 1);
-	if (!err)
-		err = client_receive(c, &in, &message, &len);
-	if (!err) {
-		*reply = json_loadb(message, len, JSON_REJECT_DUPLICATES, NULL);
-		if (!json_is_object(*reply)) {
-			json_decref(*reply);
-			err = -EBADMSG;
-		}
-	}
-	varlink_done(&in);
-	if (c->fd >= 0)
-		close(c->fd);
-	return err;
+	return err ? err : client_send(c, call, strlen(call) + 1);
 }
 
 /* The group that may use the socket, as far as we can see: of the socket, or of the folder that
@@ -206,6 +208,10 @@ static void client_complain_refused(const char *method, const char *error, const
 	} else if (!strcmp(error, "io.larder.NoSuchUpstream"))
 		term_complain("no upstream is called \"%s\"; \"larderctl upstreams\" shows the names",
 		              name ? name : "?");
+	else if (!strcmp(error, "org.varlink.service.PermissionDenied"))
+		term_complain("permission denied: %s is for root%s", method,
+		              !strncmp(method, "io.larder.Cache", 15) || !strcmp(method, "io.larder.Trace")
+		              ? ", larderd's own user and members of the group \"larder\"" : " and larderd's own user");
 	else if (!strcmp(error, "io.larder.OutOfMemory"))
 		term_complain("larderd has no memory left for the reply");
 	else if (!strcmp(error, "org.varlink.service.InvalidParameter"))
@@ -219,32 +225,81 @@ static void client_complain_refused(const char *method, const char *error, const
 		term_complain("larderd refused %s: %s", method, error);
 }
 
-enum larderctl_exit client_call(const char *socket_path, const char *method, json_t *parameters,
-				json_t **out)
+/* Takes reply, which is none when err says so.  each() gets what it says; gives whether more is to come. */
+static enum larderctl_exit client_take(const struct client *c, const char *method, int err, json_t *reply,
+				       bool (*each)(void *arg, const json_t *piece), void *arg, bool *more)
 {
-	struct client c = { .socket = socket_path, .fd = -1 };
-	json_t       *call = json_pack("{s:s, s:o}", "method", method, "parameters", parameters);
-	char         *text = term_memory(json_dumps(term_memory(call), JSON_COMPACT));
-	json_t       *reply = NULL, *answer;
-	const char   *error;
-	int           err;
+	const char         *error;
+	json_t             *answer, *nothing = NULL;
+	enum larderctl_exit result = LARDERCTL_OK;
 
-	c.deadline_us = client_now_us() + CLIENT_TIMEOUT_US;
-	err = client_exchange(&c, text, &reply);
-	free(text);
-	json_decref(call);
+	*more = false;
 	if (err)
-		return client_complain(socket_path, err);
+		return client_complain(c->socket, err);
 	error = json_string_value(json_object_get(reply, "error"));
 	answer = json_object_get(reply, "parameters");
 	if (answer && !json_is_object(answer)) {
-		json_decref(reply);
-		return client_complain(socket_path, -EBADMSG);
-	}
-	if (error)
+		result = client_complain(c->socket, -EBADMSG);
+	} else if (error) {
 		client_complain_refused(method, error, answer);
-	else
-		*out = json_is_object(answer) ? json_incref(answer) : term_memory(json_object());
+		result = LARDERCTL_REFUSED;
+	} else {
+		if (!answer)
+			answer = nothing = term_memory(json_object());
+		*more = each(arg, answer) && json_is_true(json_object_get(reply, "continues"));
+	}
+	json_decref(nothing);
 	json_decref(reply);
-	return error ? LARDERCTL_REFUSED : LARDERCTL_OK;
+	return result;
+}
+
+/* Takes call. */
+static enum larderctl_exit client_do(const char *socket_path, const char *method, json_t *call,
+				     bool (*each)(void *arg, const json_t *piece), void *arg)
+{
+	struct client       c = { .socket = socket_path, .fd = -1 };
+	char               *text = term_memory(json_dumps(term_memory(call), JSON_COMPACT));
+	enum larderctl_exit result;
+	bool                more;
+	int                 err;
+
+	varlink_init(&c.in, CLIENT_REPLY_MAX);
+	err = client_begin(&c, text);
+	do {
+		json_t *reply = NULL;
+
+		if (!err)
+			err = client_next(&c, &reply);
+		result = client_take(&c, method, err, reply, each, arg, &more);
+	} while (more);
+	varlink_done(&c.in);
+	if (c.fd >= 0)
+		close(c.fd);
+	free(text);
+	json_decref(call);
+	return result;
+}
+
+static bool client_keep(void *arg, const json_t *answer)
+{
+	json_t **out = arg;
+
+	*out = json_incref((json_t *)(uintptr_t)answer);
+	return false;
+}
+
+enum larderctl_exit client_call(const char *socket_path, const char *method, json_t *parameters,
+				json_t **out)
+{
+	*out = NULL;
+	return client_do(socket_path, method, json_pack("{s:s, s:o}", "method", method, "parameters", parameters),
+			 client_keep, out);
+}
+
+enum larderctl_exit client_stream(const char *socket_path, const char *method, json_t *parameters,
+				  bool (*each)(void *arg, const json_t *piece), void *arg)
+{
+	return client_do(socket_path, method,
+			 json_pack("{s:s, s:b, s:o}", "method", method, "more", 1, "parameters", parameters), each,
+			 arg);
 }

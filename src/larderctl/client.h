@@ -1,4 +1,4 @@
-/* client.h - one call to larderd. */
+/* client.h - calls to larderd. */
 #ifndef LARDER_LARDERCTL_CLIENT_H
 #define LARDER_LARDERCTL_CLIENT_H
 
@@ -10,5 +10,9 @@
  * which the caller owns; else standard error says what went wrong. */
 enum larderctl_exit client_call(const char *socket, const char *method, json_t *parameters,
 				json_t **reply);
+/* The same where the answer comes in pieces, for each of which at most 5 s are waited.  each() may give false when
+ * it wants no more. */
+enum larderctl_exit client_stream(const char *socket, const char *method, json_t *parameters,
+				  bool (*each)(void *arg, const json_t *piece), void *arg);
 
 #endif

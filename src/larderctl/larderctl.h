@@ -9,7 +9,7 @@
 /* Exit codes; larderctl(1) tells them to scripts. */
 enum larderctl_exit {
 	LARDERCTL_OK = 0,
-	LARDERCTL_REFUSED = 1,		/* larderd refused or failed */
+	LARDERCTL_REFUSED = 1,		/* larderd refused or failed, or the answer is no */
 	LARDERCTL_USAGE = 2,		/* asked for something that makes no sense */
 	LARDERCTL_UNREACHABLE = 3,	/* no answer from larderd at all */
 };
@@ -30,5 +30,11 @@ enum larderctl_exit verb_upstream(const struct order *o);
 enum larderctl_exit verb_flush(const struct order *o);
 enum larderctl_exit verb_reload(const struct order *o);
 enum larderctl_exit verb_config(const struct order *o);
+enum larderctl_exit verb_cache_stats(const struct order *o);
+enum larderctl_exit verb_cache_lookup(const struct order *o);
+enum larderctl_exit verb_cache_dump(const struct order *o);
+enum larderctl_exit verb_route(const struct order *o);
+enum larderctl_exit verb_health(const struct order *o);
+enum larderctl_exit verb_log(const struct order *o);
 
 #endif

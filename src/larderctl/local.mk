@@ -4,6 +4,8 @@ larderctl_SOURCES = \
 	src/larderctl/larderctl.h \
 	src/larderctl/main.c \
 	src/larderctl/show.h \
+	src/larderctl/show_cache.c \
+	src/larderctl/show_route.c \
 	src/larderctl/show_stats.c \
 	src/larderctl/show_status.c \
 	src/larderctl/show_upstreams.c \
@@ -11,6 +13,7 @@ larderctl_SOURCES = \
 	src/larderctl/table.c src/larderctl/table.h \
 	src/larderctl/term.c src/larderctl/term.h \
 	src/larderctl/units.c src/larderctl/units.h \
-	src/larderctl/verbs.c
+	src/larderctl/verbs.c src/larderctl/verbs.h \
+	src/larderctl/verbs_look.c
 larderctl_LDADD = liblarder.a $(LARDER_LIBS)
 EXTRA_DIST += src/larderctl/README.md

@@ -32,6 +32,12 @@ static const struct verb {
 	  verb_upstream },
 	{ "cache", "flush", " [NAME [TYPE]] [--subtree]", 2, true,
 	  "forget all answers, or those for a name", verb_flush },
+	{ "cache", "stats", "", 0, false, "how full the cache is, and how it is used", verb_cache_stats },
+	{ "cache", "lookup", " NAME [TYPE]", 2, false, "what the cache holds for a name", verb_cache_lookup },
+	{ "cache", "dump", "", 0, false, "all that the cache holds", verb_cache_dump },
+	{ "route", NULL, " NAME", 1, false, "where a question for a name goes, and why", verb_route },
+	{ "health", NULL, "", 0, false, "is DNS well? Exit code 1 when it fails", verb_health },
+	{ "log", NULL, " LEVEL", 1, false, "log up to error, warning, notice, info or debug", verb_log },
 	{ "reload", NULL, "", 0, false, "read the configuration anew", verb_reload },
 	{ "config", NULL, "", 0, false, "print the configuration in effect", verb_config },
 };
@@ -65,7 +71,7 @@ static void main_help(void)
 	     "  --json                                  print what larderd replied, as JSON\n"
 	     "  --subtree                               flush the name and every name below it\n"
 	     "  --help, --version\n"
-	     "\nExit codes: 0 done, 1 larderd refused or failed, 2 wrong usage,"
+	     "\nExit codes: 0 done, 1 larderd refused or failed, or the answer is no, 2 wrong usage,"
 	     " 3 larderd not reached.");
 }
 
@@ -97,9 +103,24 @@ static enum larderctl_exit main_complain_verb(const char *typed)
 	return LARDERCTL_USAGE;
 }
 
+/* A first word alone: which are the second ones? */
+static void main_complain_half(const char *word)
+{
+	char   seconds[128] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < VERBS; i++)
+		if (!strcmp(verbs[i].word, word) && used < sizeof seconds)
+			used += (size_t)snprintf(seconds + used, sizeof seconds - used, "%s%s", used ? ", " : "",
+			                         verbs[i].second);
+	term_complain("%s: what of it? There are: %s", word, seconds);
+}
+
 /* The verb that words begin with; NULL, and *result, when there is none. */
 static const struct verb *main_find(int count, char **words, enum larderctl_exit *result)
 {
+	const struct verb *first = NULL;
+
 	*result = LARDERCTL_USAGE;
 	if (!count) {
 		term_complain("what shall be done? See larderctl --help");
@@ -108,15 +129,16 @@ static const struct verb *main_find(int count, char **words, enum larderctl_exit
 	for (size_t i = 0; i < VERBS; i++) {
 		if (strcmp(verbs[i].word, words[0]))
 			continue;
-		if (!verbs[i].second || (count > 1 && !strcmp(verbs[i].second, words[1])))
-			return &verbs[i];
-		if (count > 1)
-			main_complain_verb(words[1]);
-		else
-			term_complain("%s: what of it? larderctl %s %s%s", words[0], words[0],
-			              verbs[i].second, verbs[i].arguments);
-		return NULL;
+		first = &verbs[i];
+		if (!first->second || (count > 1 && !strcmp(first->second, words[1])))
+			return first;
 	}
+	if (first && count > 1)
+		main_complain_verb(words[1]);
+	else if (first)
+		main_complain_half(words[0]);
+	if (first)
+		return NULL;
 	*result = main_complain_verb(words[0]);
 	return NULL;
 }

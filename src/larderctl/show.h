@@ -6,6 +6,9 @@
 #include "larderctl/term.h"
 
 #include <jansson.h>
+#include <stddef.h>
+
+struct stats_row;
 
 /* A number in an object, 0 when it is not there. */
 static inline long long show_number(const json_t *object, const char *key)
@@ -26,8 +29,20 @@ void show_time_cell(struct table *t, const json_t *object, const char *key, cons
 /* Of the row of an upstream, of which sent questions are told. */
 enum table_style show_upstream_style(const json_t *up, long long sent);
 
+/* What a counter means, "" for one that is not in the table. */
+const char *show_help(const struct stats_row *rows, size_t n, const char *name);
+/* Of Stats: how many answers the cache could have given and did; and how full it is, of its cache. */
+void show_hit_ratio(const json_t *stats);
+void show_cache_fill(const json_t *cache);
+/* Record by record; those beside the answer behind a semicolon. */
+void show_records(const json_t *records);
+
 void show_status(const json_t *status, const struct term *term);
 void show_upstreams(const json_t *reply, const struct term *term);
 void show_stats(const json_t *stats, const struct term *term);
+void show_cache_stats(const json_t *stats, const struct term *term);
+void show_cache_entry(const json_t *entry, const struct term *term);
+void show_route(const json_t *reply, const struct term *term);
+void show_health(const json_t *reply, const struct term *term);
 
 #endif

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *stats_help(const struct stats_row *rows, size_t n, const char *name)
+const char *show_help(const struct stats_row *rows, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(rows[i].name, name))
@@ -57,13 +57,13 @@ static void stats_answers(const json_t *stats, const struct term *term)
 	stats_head(t, titles);
 	json_object_foreach(json_object_get(stats, "outcomes"), name, outcome)
 		stats_answer_row(t, name, outcome, show_number(outcome, "count"), queries,
-		                 stats_help(stats_outcome_rows, OUTCOMES, name), term);
+		                 show_help(stats_outcome_rows, OUTCOMES, name), term);
 	stats_answer_row(t, "all", json_object_get(stats, "answers"), queries, queries, "", term);
 	table_print(t, term);
 }
 
 /* What the cache spared: answers without asking upstream, among those that it could have spared. */
-static void stats_hit_ratio(const json_t *stats)
+void show_hit_ratio(const json_t *stats)
 {
 	const json_t *outcomes = json_object_get(stats, "outcomes");
 	long long     hits = show_number(json_object_get(outcomes, "hit"), "count") +
@@ -73,10 +73,10 @@ static void stats_hit_ratio(const json_t *stats)
 	char          share[UNITS_MAX];
 
 	if (hits + others)
-		printf("\nhit ratio  %s of %lld answers that the cache could give\n",
+		printf("hit ratio  %s of %lld answers that the cache could give\n",
 		       units_share((double)hits, (double)(hits + others), share), hits + others);
 	else
-		printf("\nhit ratio  - (no question for the cache yet)\n");
+		printf("hit ratio  - (no question for the cache yet)\n");
 }
 
 /* "timeout 3, rcode 2": the counters of rows first to last that are not 0. */
@@ -149,12 +149,12 @@ static void stats_upstreams(const json_t *upstreams, const struct term *term)
 	table_print(t, term);
 }
 
-static void stats_cache(const json_t *cache)
+void show_cache_fill(const json_t *cache)
 {
 	long long octets = show_number(cache, "octets"), size = show_number(cache, "size");
 	char      used[UNITS_MAX], of[UNITS_MAX], share[UNITS_MAX];
 
-	printf("\ncache      %lld entries (%lld negative), %s of %s (%s), %lld evicted\n",
+	printf("cache      %lld entries (%lld negative), %s of %s (%s), %lld evicted\n",
 	       show_number(cache, "entries"), show_number(cache, "negative"),
 	       units_octets(octets, used), units_octets(size, of),
 	       units_share((double)octets, (double)size, share), show_number(cache, "evicted"));
@@ -181,7 +181,7 @@ static void stats_counters(const json_t *counters, const struct term *term)
 		table_row(t, TABLE_PLAIN);
 		table_cell(t, "  %s", name);
 		table_cell(t, "%lld", (long long)json_integer_value(n));
-		table_cell(t, "%s", stats_help(stats_counter_rows, STATS_COUNTERS, name));
+		table_cell(t, "%s", show_help(stats_counter_rows, STATS_COUNTERS, name));
 	}
 	putchar('\n');
 	table_print(t, term);
@@ -190,9 +190,11 @@ static void stats_counters(const json_t *counters, const struct term *term)
 void show_stats(const json_t *stats, const struct term *term)
 {
 	stats_answers(stats, term);
-	stats_hit_ratio(stats);
+	putchar('\n');
+	show_hit_ratio(stats);
 	stats_upstreams(json_object_get(stats, "upstreams"), term);
-	stats_cache(json_object_get(stats, "cache"));
+	putchar('\n');
+	show_cache_fill(json_object_get(stats, "cache"));
 	stats_gauges(json_object_get(stats, "gauges"));
 	stats_counters(json_object_get(stats, "counters"), term);
 }

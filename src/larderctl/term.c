@@ -117,6 +117,30 @@ void term_print_json(const json_t *value)
 	putchar('\n');
 }
 
+void term_print_json_line(const json_t *value)
+{
+	json_dump_callback(value, term_write_json, NULL, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
+	putchar('\n');
+}
+
+void term_say(const char *format, ...)
+{
+	char   *line = NULL;
+	va_list ap;
+
+	va_start(ap, format);
+	if (vasprintf(&line, format, ap) < 0)
+		line = NULL;
+	va_end(ap);
+	term_memory(line);
+	for (char *p = line; *p; p++)
+		if (*p == '\n')
+			*p = '?';
+	term_clean(line, true);
+	puts(line);
+	free(line);
+}
+
 void term_complain(const char *format, ...)
 {
 	char    line[1024];

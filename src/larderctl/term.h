@@ -25,6 +25,9 @@ size_t term_width(const char *text);
 
 void term_print_lines(const char *text);	/* to standard output, with a final line feed */
 void term_print_json(const json_t *value);	/* loses nothing: JSON has escapes */
+void term_print_json_line(const json_t *value);
+/* A line on standard output, clean but for tabs. */
+void term_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void term_complain_lines(const char *text);	/* the same to standard error */
 /* "larderctl: …" on standard error, clean, one line. */

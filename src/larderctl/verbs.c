@@ -7,13 +7,13 @@
 #include "larderctl/client.h"
 #include "larderctl/larderctl.h"
 #include "larderctl/show.h"
+#include "larderctl/verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Calls, and with --json prints; *reply is NULL when nothing is left to print. */
-static enum larderctl_exit verb_ask(const struct order *o, const char *method, json_t *parameters,
-				    json_t **reply)
+enum larderctl_exit verb_ask(const struct order *o, const char *method, json_t *parameters,
+			     json_t **reply)
 {
 	enum larderctl_exit result;
 
@@ -27,8 +27,8 @@ static enum larderctl_exit verb_ask(const struct order *o, const char *method, j
 	return result;
 }
 
-static enum larderctl_exit verb_show(const struct order *o, const char *method,
-                                     void (*show)(const json_t *reply, const struct term *term))
+enum larderctl_exit verb_show(const struct order *o, const char *method,
+                              void (*show)(const json_t *reply, const struct term *term))
 {
 	json_t             *reply;
 	enum larderctl_exit result = verb_ask(o, method, json_object(), &reply);
@@ -119,11 +119,53 @@ static bool verb_is_ascii(const char *text)
 	return true;
 }
 
-/* Arguments of "cache flush" that larderd would not understand are refused here, where there is
- * more to say about them. */
-static enum larderctl_exit verb_flush_check(const struct order *o, struct dns_name *name)
+enum larderctl_exit verb_read_name(const char *argument, char text[DNS_NAME_TEXT_MAX])
+{
+	struct dns_name name;
+
+	if (!verb_is_ascii(argument)) {
+		term_complain("\"%s\" is not ASCII: write it as the DNS does, with xn--", argument);
+		return LARDERCTL_USAGE;
+	}
+	if (dns_name_from_text(argument, &name)) {
+		term_complain("\"%s\" is not a domain name", argument);
+		return LARDERCTL_USAGE;
+	}
+	dns_name_to_text(name.octets, name.len, text);
+	return LARDERCTL_OK;
+}
+
+enum larderctl_exit verb_check_type(const char *argument)
 {
 	uint16_t type;
+
+	if (dns_rrtype_from_text(argument, &type) == 0)
+		return LARDERCTL_OK;
+	term_complain("\"%s\" is not a record type (A, AAAA, MX, ..., TYPE65280)", argument);
+	return LARDERCTL_USAGE;
+}
+
+json_t *verb_name_and_type(const struct order *o, const char *verb, enum larderctl_exit *result)
+{
+	char name[DNS_NAME_TEXT_MAX];
+
+	*result = LARDERCTL_USAGE;
+	if (!o->count) {
+		term_complain("%s needs a name", verb);
+		return NULL;
+	}
+	*result = verb_read_name(o->arguments[0], name);
+	if (!*result && o->count > 1)
+		*result = verb_check_type(o->arguments[1]);
+	if (*result)
+		return NULL;
+	return o->count > 1 ? json_pack("{s:s, s:s}", "name", name, "type", o->arguments[1]) :
+	                      json_pack("{s:s}", "name", name);
+}
+
+static enum larderctl_exit verb_flush_check(const struct order *o, char name[DNS_NAME_TEXT_MAX])
+{
+	enum larderctl_exit result = LARDERCTL_OK;
 
 	if (o->subtree && !o->count) {
 		term_complain("--subtree needs the name at its top");
@@ -134,21 +176,11 @@ static enum larderctl_exit verb_flush_check(const struct order *o, struct dns_na
 			      o->arguments[1]);
 		return LARDERCTL_USAGE;
 	}
-	if (o->count > 0 && !verb_is_ascii(o->arguments[0])) {
-		term_complain("\"%s\" is not ASCII: write it as the DNS does, with xn--",
-			      o->arguments[0]);
-		return LARDERCTL_USAGE;
-	}
-	if (o->count > 0 && dns_name_from_text(o->arguments[0], name)) {
-		term_complain("\"%s\" is not a domain name", o->arguments[0]);
-		return LARDERCTL_USAGE;
-	}
-	if (o->count > 1 && dns_rrtype_from_text(o->arguments[1], &type)) {
-		term_complain("\"%s\" is not a record type (A, AAAA, MX, ..., TYPE65280)",
-			      o->arguments[1]);
-		return LARDERCTL_USAGE;
-	}
-	return LARDERCTL_OK;
+	if (o->count > 0)
+		result = verb_read_name(o->arguments[0], name);
+	if (!result && o->count > 1)
+		result = verb_check_type(o->arguments[1]);
+	return result;
 }
 
 static json_t *verb_flush_parameters(const struct order *o, const char *name)
@@ -162,16 +194,13 @@ static json_t *verb_flush_parameters(const struct order *o, const char *name)
 
 enum larderctl_exit verb_flush(const struct order *o)
 {
-	struct dns_name     name;
 	char                text[DNS_NAME_TEXT_MAX] = "";
 	json_t             *reply;
 	long long           n;
-	enum larderctl_exit result = verb_flush_check(o, &name);
+	enum larderctl_exit result = verb_flush_check(o, text);
 
 	if (result)
 		return result;
-	if (o->count)
-		dns_name_to_text(name.octets, name.len, text);
 	result = verb_ask(o, "io.larder.Flush", verb_flush_parameters(o, text), &reply);
 	if (!reply)
 		return result;

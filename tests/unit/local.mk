@@ -273,10 +273,11 @@ tests_unit_test_interface_LDADD = $(unit_libs)
 unit_tests += tests/unit/test_larderctl
 tests_unit_test_larderctl_SOURCES = tests/unit/test_larderctl.c \
 	tests/unit/fake_control.c tests/unit/fake_control.h \
-	src/larderctl/client.c src/larderctl/show_stats.c src/larderctl/show_status.c \
+	src/larderctl/client.c src/larderctl/show_cache.c src/larderctl/show_route.c \
+	src/larderctl/show_stats.c src/larderctl/show_status.c \
 	src/larderctl/show_upstreams.c \
 	src/larderctl/suggest.c src/larderctl/table.c src/larderctl/term.c \
-	src/larderctl/units.c src/larderctl/verbs.c
+	src/larderctl/units.c src/larderctl/verbs.c src/larderctl/verbs.h src/larderctl/verbs_look.c
 tests_unit_test_larderctl_LDADD = $(unit_libs)
 
 # daemon/

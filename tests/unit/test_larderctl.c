@@ -33,12 +33,15 @@ struct fixture {
 	char  out[OUTPUT_MAX], err[OUTPUT_MAX];
 };
 
-enum kind { HEALTHY, TROUBLED, HOSTILE };
+enum kind { HEALTHY, FILLED, TROUBLED, HOSTILE };
 
 static void fake_set_kind(struct fake_control *f, enum kind kind)
 {
 	switch (kind) {
 	case HEALTHY:
+		break;
+	case FILLED:
+		fake_control_fill(f, 150);
 		break;
 	case TROUBLED:
 		f->status.trouble = "no upstream is known";
@@ -278,6 +281,122 @@ static void test_json(void **state)
 	assert_string_equal(f->out, "{}\n");
 }
 
+static struct order order_of(int count, char **arguments)
+{
+	return (struct order){ .count = count, .arguments = arguments };
+}
+
+static void test_cache_lookup(void **state)
+{
+	struct fixture *f = *state;
+	char            name[] = "N0.example", stale[] = "n1.example.", type[] = "A", mx[] = "MX";
+	char           *rows[][2] = { { name, type }, { stale, NULL }, { name, mx } };
+
+	serve(f, FILLED);
+	assert_int_equal(run(f, verb_cache_lookup, order_of(2, rows[0])), LARDERCTL_OK);
+	assert_string_equal(f->out, ";; n0.example. A: data NOERROR; fresh, 200 s left of 300 s; 0 hits\n"
+			    ";; route .; flags: none; refresh: none\n"
+			    "n0.example.\t200\tIN\tA\t192.0.2.1\n\n");
+	assert_int_equal(run(f, verb_cache_lookup, order_of(1, rows[1])), LARDERCTL_OK);
+	check_has(f->out, "n1.example. A: data NOERROR; stale, 100 s past 300 s; 0 hits\n");
+	assert_int_equal(run(f, verb_cache_lookup, order_of(2, rows[2])), LARDERCTL_REFUSED);
+	assert_string_equal(f->out, "");
+	check_has(f->err, "the cache has nothing for N0.example MX\n");
+	assert_int_equal(run(f, verb_cache_lookup, PLAIN), LARDERCTL_USAGE);
+}
+
+static unsigned count_of(const char *text, const char *part)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, part)); text += strlen(part))
+		n++;
+	return n;
+}
+
+static void test_cache_dump(void **state)
+{
+	struct fixture *f = *state;
+
+	serve(f, FILLED);
+	assert_int_equal(run(f, verb_cache_dump, PLAIN), LARDERCTL_OK);
+	assert_int_equal(count_of(f->out, ";; route .; "), 150);
+	assert_int_equal(count_of(f->out, "192.0.2.1"), 150);
+	assert_int_equal(run(f, verb_cache_dump, JSON), LARDERCTL_OK);
+	assert_int_equal(count_of(f->out, "\n"), 150);		/* a line each */
+	for (char *line = strtok(f->out, "\n"); line; line = strtok(NULL, "\n")) {
+		json_t *entry = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+
+		assert_non_null(json_object_get(entry, "records"));
+		json_decref(entry);
+	}
+}
+
+static void test_cache_stats(void **state)
+{
+	struct fixture *f = *state;
+
+	serve(f, HEALTHY);
+	assert_int_equal(run(f, verb_cache_stats, PLAIN), LARDERCTL_OK);
+	check_has(f->out, "cache      1234 entries (56 negative), 3.0 MiB of 64.0 MiB (4.7 %), 7 evicted\n");
+	check_has(f->out, "hit ratio  90.0 % of 1000 answers");
+	check_has(f->out, "\ncache_stored ");
+	assert_null(strstr(f->out, "udp_queries"));
+}
+
+static void test_route(void **state)
+{
+	struct fixture *f = *state;
+	char            corp[] = "www.corp", local[] = "localhost", other[] = "example.org", bad[] = "..";
+	char           *names[] = { corp, local, other, bad };
+
+	serve(f, HEALTHY);
+	assert_int_equal(run(f, verb_route, order_of(1, names)), LARDERCTL_OK);
+	assert_string_equal(f->out, "www.corp.  route corp.\n"
+			    "why        this is the longest suffix under `routes` that the name has\n"
+			    "policy     fastest\n"
+			    "asks  tcp://192.0.2.2  open\n");
+	assert_int_equal(run(f, verb_route, order_of(1, names + 1)), LARDERCTL_OK);
+	check_has(f->out, "localhost.  answered by larder: NOERROR\n");
+	assert_int_equal(run(f, verb_route, order_of(1, names + 2)), LARDERCTL_OK);
+	check_has(f->out, "      office           good\n");
+	assert_int_equal(run(f, verb_route, order_of(1, names + 3)), LARDERCTL_USAGE);
+}
+
+/* Scripts can tell a failing larderd by the exit code. */
+static void test_health(void **state)
+{
+	struct fixture *f = *state;
+
+	serve(f, HEALTHY);
+	assert_int_equal(run(f, verb_health, PLAIN), LARDERCTL_OK);
+	check_has(f->out, "degraded\n  upstreams  degraded");
+	kill(f->server, SIGKILL);
+	waitpid(f->server, NULL, 0);
+	unlink(f->path);
+	serve(f, TROUBLED);
+	assert_int_equal(run(f, verb_health, PLAIN), LARDERCTL_REFUSED);
+	check_has(f->out, "failing\n  upstreams  failing");
+	check_has(f->out, "no upstream is known");
+	assert_int_equal(run(f, verb_health, JSON), LARDERCTL_REFUSED);
+	check_has(f->out, "\"status\": \"failing\"");
+}
+
+static void test_log(void **state)
+{
+	struct fixture *f = *state;
+	char            debug[] = "debug", info[] = "info", loud[] = "loud";
+	char           *levels[] = { debug, info, loud };
+
+	serve(f, HEALTHY);
+	assert_int_equal(run(f, verb_log, order_of(1, levels)), LARDERCTL_OK);
+	assert_int_equal(run(f, verb_log, order_of(1, levels + 1)), LARDERCTL_OK);
+	check_has(f->out, "logs up to \"info\" until its next start or reload; before, up to \"debug\"\n");
+	assert_int_equal(run(f, verb_log, order_of(1, levels + 2)), LARDERCTL_USAGE);
+	check_has(f->err, "not \"loud\"");
+	assert_int_equal(run(f, verb_log, PLAIN), LARDERCTL_USAGE);
+}
+
 static void test_flush(void **state)
 {
 	struct fixture *f = *state;
@@ -498,6 +617,12 @@ int main(void)
 		LARDERCTL_TEST(test_upstream_order),
 		LARDERCTL_TEST(test_stats_before_any_query),
 		LARDERCTL_TEST(test_json),
+		LARDERCTL_TEST(test_cache_lookup),
+		LARDERCTL_TEST(test_cache_dump),
+		LARDERCTL_TEST(test_cache_stats),
+		LARDERCTL_TEST(test_route),
+		LARDERCTL_TEST(test_health),
+		LARDERCTL_TEST(test_log),
 		LARDERCTL_TEST(test_flush),
 		LARDERCTL_TEST(test_flush_nonsense),
 		LARDERCTL_TEST(test_refused),
