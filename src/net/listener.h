@@ -35,6 +35,8 @@ struct net_message {
 	uint32_t           keepalive_ms;	/* TCP: the idle time in force on this connection now */
 	void              *source;	/* the listener's own, for reply_path_keep() */
 	unsigned           index;	/* in its batch; NET_ALONE: not of one */
+	/* Of a message that came by no socket: does what reply_path_keep() does for others.  NULL. */
+	void             (*keep)(struct reply_path *p, const struct net_message *m);
 };
 
 #define NET_BATCH 64			/* the most messages in a batch */
@@ -62,6 +64,11 @@ struct net_handler {
 	 * since mono_us.  For latencies; may be NULL. */
 	void (*batch_done)(void *arg, uint64_t mono_us, uint64_t done_us, unsigned n);
 	void  *arg;		/* borrowed */
+};
+
+struct reply_path_ops {		/* both let go of the path; reply_path_send() has cleared its ops */
+	void (*send)(struct reply_path *p, const uint8_t *msg, size_t len);
+	void (*drop)(struct reply_path *p);
 };
 
 /* Where a later reply goes.  Embedded in the handler's own struct, which stays in place. */

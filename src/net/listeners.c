@@ -28,7 +28,9 @@ struct listener {
 
 void reply_path_keep(struct reply_path *p, const struct net_message *m)
 {
-	if (m->proto == NET_UDP)
+	if (m->keep)
+		m->keep(p, m);
+	else if (m->proto == NET_UDP)
 		udp_reply_keep(p, m);
 	else
 		tcp_reply_keep(p, m);

@@ -39,11 +39,6 @@ struct listener_set {
 	bool                  closing;
 };
 
-struct reply_path_ops {		/* both let go of the path; reply_path_send() has cleared its ops */
-	void (*send)(struct reply_path *p, const uint8_t *msg, size_t len);
-	void (*drop)(struct reply_path *p);
-};
-
 /* Everything that embeds a handle holds the set until the handle has closed. */
 void listener_set_hold(struct listener_set *set);
 void listener_set_release(struct listener_set *set);	/* may free the set */

@@ -56,7 +56,6 @@ void flight_on_chased(struct waiter *w, const struct dns_answer *answer, const s
 {
 	struct flight *f = list_entry(w, struct flight, chase);
 
-	f->chased = NULL;
 	if (answer)
 		flight_join_answers(f, answer);
 	else if (end->silent)	/* held under the target's own name, for as long as that counts */

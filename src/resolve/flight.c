@@ -212,6 +212,7 @@ static void flight_finish(struct flight *f, const struct dns_answer *answer, con
 		w->done(w, answer, end);
 	}
 	free(copy);
+	f->chased = NULL;	/* not before: a trace among the waiters has looked at its tries */
 	flight_linger(f);
 }
 

@@ -67,6 +67,7 @@ struct client {
 	bool              joined;
 	bool              limited;	/* counted by limits_wait() */
 	bool              has_stale;	/* there was stale data when it began to wait */
+	uint8_t           outcome;	/* enum stats_outcome, once it has its reply */
 	struct dns_query  query;	/* its question points to our own copy */
 	uint8_t           question[];
 };
@@ -263,6 +264,7 @@ static void client_send(struct client *c, struct dns_reply_head *head, size_t le
 	head->keepalive_100ms = c->keepalive_100ms;
 	now_us = clock_mono_us(r->env.upstream.clock);
 	client_release(c);
+	c->outcome = (uint8_t)outcome;
 	stats_bump(&s->outcome[outcome], 1);
 	histogram_add(&s->answer[outcome], now_us - c->asked_us, 1);
 	if (resolver_within_limits(r, c->path.proto, &c->path.peer, now_us, head, &len)) {
@@ -628,6 +630,33 @@ void resolver_warm(struct resolver *r)
 size_t resolver_waiting(const struct resolver *r)
 {
 	return r->waiting;
+}
+
+/* ---- for trace.c ---- */
+
+static const struct client *client_of(const struct reply_path *p)
+{
+	return list_entry((struct reply_path *)(uintptr_t)p, struct client, path);
+}
+
+const struct upstream_env *resolver_upstream_env(const struct resolver *r)
+{
+	return &r->env.upstream;
+}
+
+const struct setup *resolver_setup(const struct resolver *r)
+{
+	return r->view->setup;
+}
+
+enum stats_outcome resolver_outcome_of(const struct reply_path *p)
+{
+	return (enum stats_outcome)client_of(p)->outcome;
+}
+
+const struct flight *resolver_flight_of(const struct reply_path *p)
+{
+	return client_of(p)->waiter.flight;
 }
 
 /* ---- life ---- */

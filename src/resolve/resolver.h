@@ -11,6 +11,7 @@
 #include "resolve/setup.h"
 
 struct cache;
+struct flight;
 struct timers;
 struct resolver;
 
@@ -42,5 +43,13 @@ void resolver_warm(struct resolver *r);
 
 /* Client queries that wait for an answer. */
 size_t resolver_waiting(const struct resolver *r);
+
+/* ---- for trace.c ---- */
+
+const struct upstream_env *resolver_upstream_env(const struct resolver *r);
+const struct setup        *resolver_setup(const struct resolver *r);
+/* Of a client whose path has just been given its reply: how it is counted, and what it has waited for. */
+enum stats_outcome         resolver_outcome_of(const struct reply_path *p);
+const struct flight       *resolver_flight_of(const struct reply_path *p);
 
 #endif

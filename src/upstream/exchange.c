@@ -90,6 +90,7 @@ static void exchange_finish(struct exchange *x, enum exchange_event event, const
                             const struct dns_name *target)
 {
 	exchange_end(x);
+	x->ended_by = (uint8_t)event;
 	x->on_event(x, event, answer, target);
 }
 
@@ -387,6 +388,7 @@ static void exchange_on_lost(struct transport_send *s, int error)
 
 	list_remove(&x->open);
 	x->error = error;
+	x->ended_by = EXCHANGE_LOST;
 	x->ended_us = clock_mono_us(x->channel->env->clock);
 	channel_count(x->channel, exchange_counter_of(error));
 	x->on_event(x, EXCHANGE_LOST, NULL, NULL);
@@ -422,6 +424,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	x->spare = false;
 	x->started_us = clock_mono_us(env->clock);
 	x->ended_us = 0;
+	x->ended_by = EXCHANGE_CASE;
 	x->with_edns = atomic_load_explicit(&x->channel->upstream->no_edns_until_ms, memory_order_relaxed) <=
 	               clock_boot_ms(env->clock);
 	err = transport_send(t, &x->send, msg, exchange_write_query(x, msg));

@@ -57,6 +57,7 @@ struct exchange {
 	uint64_t                        started_us, ended_us;
 	int                             error;		/* EXCHANGE_LOST: negative errno */
 	uint8_t                         rcode;		/* EXCHANGE_FAILED */
+	uint8_t                         ended_by;	/* enum exchange_event; EXCHANGE_CASE: none, it was its owner */
 	uint32_t                        ede;		/* the reply's first extended error; DNS_EDE_NONE */
 	uint8_t                         mismatches;
 	bool                            with_edns;
