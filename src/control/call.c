@@ -31,7 +31,7 @@ static const struct call_method {
 	const char           *name;
 	enum call_right       right;
 	void                (*run)(struct call *c);
-	struct call_parameter parameters[4];	/* ends with a NULL name */
+	struct call_parameter parameters[5];	/* ends with a NULL name */
 } call_methods[] = {
 	{ "org.varlink.service.GetInfo", CALL_COUNTERS, service_get_info, { { 0 } } },
 	{ "org.varlink.service.GetInterfaceDescription", CALL_COUNTERS,
@@ -52,6 +52,11 @@ static const struct call_method {
 	{ "io.larder.Route", CALL_COUNTERS, larder_route, { { "name", JSON_STRING, true } } },
 	{ "io.larder.CacheLookup", CALL_NAMES, larder_cache_lookup,
 	  { { "name", JSON_STRING, true }, { "type", JSON_STRING, false } } },
+	{ "io.larder.Trace", CALL_NAMES, larder_trace,
+	  { { "name", JSON_STRING, true },
+	    { "type", JSON_STRING, false },
+	    { "dnssec_ok", JSON_TRUE, false },
+	    { "checking_disabled", JSON_TRUE, false } } },
 	{ "io.larder.CacheDump", CALL_NAMES, larder_cache_dump, { { 0 } } },
 };
 
@@ -264,6 +269,9 @@ enum call_next call_answer(const struct call_env *env, const char *message, size
 	json_decref(call);
 	if (oneway)
 		return call_hush(&c);
+	said->later = c.later;
+	if (c.later)
+		return CALL_WAITS;
 	if (c.stream) {
 		said->stream = c.stream;
 		return CALL_STREAMS;
@@ -281,6 +289,16 @@ enum call_next call_stream_next(const struct call_env *env, struct call_stream *
 	if (!*text)
 		return CALL_WAS_LAST;
 	return last ? CALL_GOES_ON : CALL_STREAMS;
+}
+
+void call_tell_later(struct call_later *l, struct call *c)
+{
+	char *text = call_finish(c, false);
+
+	if (l->done)
+		l->done(l->arg, text);
+	else
+		free(text);
 }
 
 char *call_garbage_reply(void)

@@ -38,6 +38,13 @@ struct call_stream {
 	void (*free)(struct call_stream *s);
 };
 
+/* A reply that is made later. */
+struct call_later {
+	void (*done)(void *arg, char *text);	/* takes text, or NULL without memory; may itself become NULL: nobody
+						 * wants to know any more */
+	void  *arg;
+};
+
 /* What a function that answers is given, and where it leaves its answer. */
 struct call {
 	const struct control_ops *ops;		/* borrowed */
@@ -46,6 +53,7 @@ struct call {
 	json_t     *reply;			/* owned: an object */
 	const char *error;			/* NULL, or the error that reply tells; static */
 	struct call_stream       *stream;	/* owned; in place of a reply */
+	struct call_later        *later;	/* borrowed until it is done; in place of a reply */
 };
 
 /* One of these ends a call; later ones replace it.  They take parameters; NULL means that
@@ -57,12 +65,14 @@ void call_invalid(struct call *c, const char *parameter);
 enum call_next {		/* for the connection it came on */
 	CALL_GOES_ON,
 	CALL_STREAMS,		/* what is said goes on: call_stream_next() */
+	CALL_WAITS,		/* what is said comes later */
 	CALL_WAS_LAST,
 };
 
 struct call_said {
 	char               *text;	/* heap, the caller frees; NULL: nothing, or no memory */
 	struct call_stream *stream;	/* of CALL_STREAMS: the caller owns it */
+	struct call_later  *later;	/* of CALL_WAITS: the caller says in it who is to be told */
 };
 
 /* Answers a message.  What is said is nothing when the caller wants no reply, when memory is short, and at the
@@ -70,6 +80,8 @@ struct call_said {
 enum call_next call_answer(const struct call_env *env, const char *message, size_t len, struct call_said *said);
 /* The next piece, while it gives CALL_STREAMS. */
 enum call_next call_stream_next(const struct call_env *env, struct call_stream *s, char **text);
+/* Tells whoever wants to know; what call_fail() and call_reply() have left in c is its reply. */
+void call_tell_later(struct call_later *l, struct call *c);
 /* The reply to what is not even a call; NULL when memory is short. */
 char *call_garbage_reply(void);
 
@@ -88,5 +100,6 @@ void larder_set_log_level(struct call *c);
 void larder_route(struct call *c);		/* larder_route.c */
 void larder_cache_lookup(struct call *c);	/* larder_cache.c */
 void larder_cache_dump(struct call *c);
+void larder_trace(struct call *c);		/* larder_trace.c */
 
 #endif

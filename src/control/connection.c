@@ -6,7 +6,8 @@
  *	                                      |
  *	                                      +--not read in time--> closed
  *
- * A reply may be a stream of them; the next is made when the one before is out,
+ * A reply may be long in coming; a connection that ends meanwhile is not told.
+ * Or it may be a stream of them: the next is made when the one before is out,
  * and in a later turn of the loop, so that others have theirs.
  *
  * A connection works on the next message only when nothing it has to say is
@@ -37,6 +38,7 @@ struct connection {
 	bool                  ending;
 	unsigned              writes;		/* not heard of yet, though their octets may be out */
 	struct call_stream   *stream;		/* NULL: none; what is said next comes from it */
+	struct call_later    *later;		/* NULL: none; what is said next is waited for */
 	struct peer           peer;
 	struct varlink_buffer in;
 };
@@ -68,6 +70,9 @@ static void connection_close(struct connection *n)
 	n->closing = true;
 	list_remove(&n->node);
 	n->control->connection_count--;
+	if (n->later)
+		n->later->done = NULL;
+	n->later = NULL;
 	uv_close((uv_handle_t *)&n->stall, connection_on_handle_closed);
 	uv_close((uv_handle_t *)&n->pipe, connection_on_handle_closed);
 }
@@ -137,6 +142,15 @@ static void connection_stream(struct connection *n)
 	connection_say(n, text, next);
 }
 
+static void connection_on_later(void *arg, char *text)
+{
+	struct connection *n = arg;
+
+	n->later = NULL;
+	connection_say(n, text, text ? CALL_GOES_ON : CALL_WAS_LAST);
+	connection_work(n);
+}
+
 static void connection_hear(struct connection *n, const char *message, size_t len)
 {
 	const struct call_env env = connection_env(n);
@@ -144,13 +158,16 @@ static void connection_hear(struct connection *n, const char *message, size_t le
 	enum call_next        next = call_answer(&env, message, len, &said);
 
 	n->stream = said.stream;
+	n->later = said.later;
+	if (n->later)
+		*n->later = (struct call_later){ .done = connection_on_later, .arg = n };
 	connection_say(n, said.text, next);
 }
 
 /* Answers what has come, as long as the answers get out.  Gives whether more should come. */
 static bool connection_answer(struct connection *n)
 {
-	while (!n->closing && !n->ending && !connection_blocked(n)) {
+	while (!n->closing && !n->ending && !n->later && !connection_blocked(n)) {
 		size_t      len;
 		const char *message;
 
@@ -221,7 +238,7 @@ static void connection_work(struct connection *n)
 	uv_read_stop((uv_stream_t *)&n->pipe);
 	if (n->writes)
 		uv_timer_start(&n->stall, connection_on_stall, n->control->stall_ms, 0);
-	else
+	else if (!n->later)
 		connection_close(n);	/* it was ending, and all is said */
 }
 

@@ -11,6 +11,7 @@
 
 #include "cache/cache.h"
 #include "dns/name.h"
+#include "resolve/trace.h"
 #include "stats/stats.h"
 #include "upstream/health.h"
 
@@ -85,6 +86,10 @@ struct control_ops {
 	void (*look_at)(void *arg, struct cache_cursor *at, const uint8_t *name, size_t name_len);
 	size_t (*look)(void *arg, struct cache_cursor *at, struct cache_seen *out, size_t max, uint8_t *room,
 	               size_t size);
+	/* Asks a question as a client would.  done() is called later, once, with a report that it borrows; NULL: there
+	 * is none, for want of memory or since larderd stops.  0, or -EBUSY, or -ENOMEM: it is not called. */
+	int (*trace)(void *arg, const struct trace_question *q,
+	             void (*done)(void *done_arg, const struct trace_report *report), void *done_arg);
 	gid_t group;	/* whose members may see names; PEER_NOBODY: nobody's */
 	void *arg;
 };

@@ -221,6 +221,14 @@ static size_t daemon_look(void *arg, struct cache_cursor *at, struct cache_seen 
 	return cache_look(d->cache, at, clock_boot_ms(clock_system()), out, max, room, size);
 }
 
+static int daemon_trace(void *arg, const struct trace_question *q,
+                        void (*done)(void *arg, const struct trace_report *report), void *done_arg)
+{
+	struct daemon *d = arg;
+
+	return d->started ? traces_order(&d->traces, d->workers[0], q, done, done_arg) : -EBUSY;
+}
+
 /* /run/larder may not be there when larderd is started by hand. */
 static void daemon_make_socket_dir(const char *path)
 {
@@ -258,6 +266,7 @@ static struct control_ops daemon_ops(struct daemon *d)
 		.route_suffix = daemon_route_suffix,
 		.look_at = daemon_look_at,
 		.look = daemon_look,
+		.trace = daemon_trace,
 		.group = daemon_control_group(PEER_NOBODY),
 		.arg = d,
 	};

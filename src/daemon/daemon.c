@@ -600,6 +600,7 @@ static void daemon_stop(struct daemon *d)
 		worker_join(d->workers[i]);
 	for (unsigned i = 0; d->workers && i < d->worker_count; i++)
 		worker_free(d->workers[i]);
+	traces_close(&d->traces);
 	if (d->control)
 		control_close(d->control);
 	http_close(d->http);
@@ -637,6 +638,7 @@ int daemon_run(struct conf *conf, const struct conf_args *args, struct activatio
 	daemon_init_loop(&d);
 	netwatch_init(&d.netwatch, &d.loop, daemon_on_network, &d);
 	daemon_init_service(&d);
+	traces_init(&d.traces, &d.loop);
 	good = daemon_start(&d);
 	if (good)
 		uv_run(&d.loop, UV_RUN_DEFAULT);

@@ -10,6 +10,7 @@
 #include "daemon/activation.h"
 #include "daemon/netwatch.h"
 #include "daemon/service.h"
+#include "daemon/traces.h"
 #include "daemon/worker.h"
 #include "dns/name.h"
 
@@ -50,6 +51,7 @@ struct daemon {
 	struct control         *control;	/* NULL: none */
 	struct http            *http;		/* NULL: none was ever configured */
 	struct service          service;
+	struct traces           traces;
 	uv_loop_t               loop;
 	uv_signal_t             on_hup, on_term, on_int;
 	uv_timer_t              resolv_timer;

@@ -28,7 +28,7 @@
 #define STOP_POLL_MS 5		/* how often a stopping worker looks whether all are answered */
 #define LATE_MS      5000	/* so late, connections have been left alone for too long */
 
-enum order_kind { ORDER_RECONFIGURE, ORDER_LISTEN, ORDER_UNLISTEN, ORDER_WARM, ORDER_STOP };
+enum order_kind { ORDER_RECONFIGURE, ORDER_LISTEN, ORDER_UNLISTEN, ORDER_WARM, ORDER_TRACE, ORDER_STOP };
 
 struct order {
 	struct list          node;
@@ -38,6 +38,14 @@ struct order {
 	struct addr          addr;
 	int                  udp_fd, tcp_fd;
 	uint32_t             grace_ms;
+	struct order_trace  *trace;
+};
+
+struct order_trace {
+	struct trace_question question;
+	uint64_t              ordered_us;
+	void                (*done)(void *arg, struct trace_report *report);
+	void                 *arg;
 };
 
 struct worker {
@@ -157,6 +165,10 @@ static void worker_carry_out(struct worker *w, struct order *o)
 	case ORDER_WARM:
 		resolver_warm(w->resolver);
 		return;
+	case ORDER_TRACE:
+		trace_begin(w->resolver, &o->trace->question, o->trace->ordered_us, o->trace->done, o->trace->arg);
+		free(o->trace);
+		return;
 	case ORDER_STOP:
 		listener_set_stop(w->listeners);
 		w->stop_by_ms = worker_now_ms() + o->grace_ms;
@@ -237,6 +249,25 @@ int worker_warm(struct worker *w)
 	if (!o)
 		return -ENOMEM;
 	o->kind = ORDER_WARM;
+	worker_order(w, o);
+	return 0;
+}
+
+int worker_trace(struct worker *w, const struct trace_question *q,
+                 void (*done)(void *arg, struct trace_report *report), void *arg)
+{
+	struct order       *o = calloc(1, sizeof *o);
+	struct order_trace *t = malloc(sizeof *t);
+
+	if (!o || !t) {
+		free(o);
+		free(t);
+		return -ENOMEM;
+	}
+	*t = (struct order_trace){ .question = *q, .ordered_us = clock_mono_us(clock_system()), .done = done,
+		                   .arg = arg };
+	o->kind = ORDER_TRACE;
+	o->trace = t;
 	worker_order(w, o);
 	return 0;
 }
@@ -355,6 +386,10 @@ void worker_free(struct worker *w)
 
 		if (o->kind == ORDER_RECONFIGURE)
 			setup_unref(o->setup);
+		if (o->kind == ORDER_TRACE) {
+			o->trace->done(o->trace->arg, NULL);
+			free(o->trace);
+		}
 		if (o->kind == ORDER_LISTEN) {
 			close(o->udp_fd);
 			close(o->tcp_fd);

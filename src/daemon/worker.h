@@ -10,6 +10,7 @@
 #include "base/addr.h"
 #include "net/listener.h"
 #include "resolve/setup.h"
+#include "resolve/trace.h"
 #include "stats/stats.h"
 
 struct cache;
@@ -33,6 +34,9 @@ int  worker_unlisten(struct worker *w, const struct addr *addr);
 /* Takes no more queries, waits up to grace_ms for the answers that are due, then ends. */
 void worker_stop(struct worker *w, uint32_t grace_ms);
 int  worker_warm(struct worker *w);			/* as resolver_warm() */
+/* As trace_begin(); done() is called on the worker's thread, or with NULL when the worker has ended before. */
+int  worker_trace(struct worker *w, const struct trace_question *q,
+                  void (*done)(void *arg, struct trace_report *report), void *arg);
 void worker_nudge(struct worker *w);			/* lets its loop turn, which shows in its heartbeat */
 void worker_join(struct worker *w);			/* after worker_stop() */
 void worker_free(struct worker *w);			/* after worker_join(), or never started; NULL is fine */

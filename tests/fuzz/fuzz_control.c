@@ -119,6 +119,16 @@ static size_t fuzz_look(void *arg, struct cache_cursor *at, struct cache_seen *o
 	return 1;
 }
 
+static int fuzz_trace(void *arg, const struct trace_question *q,
+		      void (*done)(void *done_arg, const struct trace_report *report), void *done_arg)
+{
+	(void)arg;
+	(void)done;
+	(void)done_arg;
+	assert(q->name.len && q->name.octets[q->name.len - 1] == 0);
+	return q->name.len & 1 ? -EBUSY : -ENOMEM;
+}
+
 static void fuzz_check(const char *reply)
 {
 	json_t *json = json_loads(reply, JSON_REJECT_DUPLICATES, NULL);
@@ -185,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.order = fuzz_order,
 		.flush = fuzz_flush, .reload = fuzz_reload, .config = fuzz_config,
 		.route = fuzz_route, .route_suffix = fuzz_route_suffix, .look_at = fuzz_look_at, .look = fuzz_look,
+		.trace = fuzz_trace,
 		.arg = &good,
 	};
 	struct varlink_buffer b;

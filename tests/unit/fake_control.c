@@ -153,6 +153,53 @@ static size_t fake_look(void *arg, struct cache_cursor *at, struct cache_seen *o
 	return f->cache ? cache_look(f->cache, at, FAKE_NOW_MS, out, max, room, size) : 0;
 }
 
+static void fake_on_tell(uv_timer_t *tell)
+{
+	fake_control_traced(tell->data, false);
+}
+
+static int fake_trace(void *arg, const struct trace_question *q,
+		      void (*done)(void *done_arg, const struct trace_report *report), void *done_arg)
+{
+	struct fake_control *f = arg;
+
+	if (f->traced)
+		return -EBUSY;
+	f->traced = done;
+	f->traced_arg = done_arg;
+	f->question = *q;
+	if (f->loop) {
+		uv_timer_init(f->loop, &f->tell);
+		f->tell.data = f;
+		uv_timer_start(&f->tell, fake_on_tell, 1, 0);
+	}
+	return 0;
+}
+
+void fake_control_traced(struct fake_control *f, bool none)
+{
+	/* SERVFAIL with an extended error and its text */
+	static const uint8_t reply[] =
+		"\0\0\x81\x82\0\1\0\0\0\0\0\1" "\1a\0\0\1\0\1" "\0\0\51\4\320\0\0\0\0\0\12\0\17\0\6\0\26down";
+	struct trace_report *r = calloc(1, sizeof *r);
+	void (*traced)(void *, const struct trace_report *) = f->traced;
+
+	*r = (struct trace_report){
+		.question = f->question, .outcome = OUTCOME_MISS, .ordered_us = 1000, .asked_us = 1010,
+		.answered_us = 41000, .flew = true, .began_us = 1012, .hedge_us = 24000, .try_count = 2,
+		.tries = {
+			{ .upstream = "office", .end = TRACE_GIVEN_UP, .started_us = 1014, .sent_us = 1030 },
+			{ .upstream = "tls://192.0.2.2", .end = TRACE_ANSWER, .kind = TRANSPORT_TLS, .started_us = 25014,
+			  .connected_us = 27014, .secured_us = 30014, .sent_us = 30100, .ended_us = 40990 },
+		},
+		.reply_len = sizeof reply - 1,
+	};
+	memcpy(r->reply, reply, sizeof reply - 1);
+	f->traced = NULL;
+	traced(f->traced_arg, none ? NULL : r);
+	free(r);
+}
+
 void fake_control_fill(struct fake_control *f, unsigned entries)
 {
 	const struct cache_conf conf = { .size_octets = 64 << 20 };
@@ -214,6 +261,7 @@ void fake_control_init(struct fake_control *f, struct control_ops *ops)
 		.route_suffix = fake_route_suffix,
 		.look_at = fake_look_at,
 		.look = fake_look,
+		.trace = fake_trace,
 		.group = PEER_NOBODY,
 		.arg = f,
 	};

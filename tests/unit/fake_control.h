@@ -19,6 +19,11 @@ struct fake_control {
 	const char *report;			/* of reload: NULL is success */
 	const char *config;			/* NULL: no memory */
 	uint64_t    entries;			/* that a flush removes */
+	void (*traced)(void *arg, const struct trace_report *report);	/* who waits for the trace, … */
+	void *traced_arg;
+	struct trace_question question;		/* … of what */
+	uv_loop_t  *loop;			/* on which that is told, where there is one; else by the test */
+	uv_timer_t  tell;
 	struct cache *cache;			/* to be looked at; NULL: an empty one */
 
 	unsigned           flushes, reloads;
@@ -31,6 +36,9 @@ struct fake_control {
 /* Well, with some traffic behind it. */
 void fake_control_init(struct fake_control *f, struct control_ops *ops);
 
+/* Tells of a trace that was slow: "office" said nothing for 24 ms, the other one answered, over TLS.
+ * With none: there is no report. */
+void fake_control_traced(struct fake_control *f, bool none);
 /* A cache with n0.example. …: even ones have 200 s left of 300, odd ones are 100 s past.  Whoever wants it frees it. */
 void fake_control_fill(struct fake_control *f, unsigned entries);
 

@@ -473,6 +473,7 @@ static void test_rights(void **state)
 		{ "Route", "{\"name\":\"a\"}", false, false },
 		{ "CacheLookup", "{\"name\":\"a\"}", true, false },
 		{ "CacheDump", "{}", true, false },
+		{ "Trace", "{\"name\":\"a\",\"type\":\"?\"}", true, false },
 		{ "Flush", "{}", false, true },
 		{ "Reload", "{}", false, true },
 		{ "SetUpstream", "{\"name\":\"office\",\"order\":\"up\"}", false, true },
@@ -595,6 +596,59 @@ static void test_route(void **state)
 	json_decref(reply);
 }
 
+static void keep_text(void *arg, char *text)
+{
+	*(char **)arg = text;
+}
+
+/* Calls for a trace, tells the daemon's report and gives the reply; with forget, nobody wants to know any more. */
+static char *traced(struct fixture *f, bool none, bool forget)
+{
+	const char      message[] = "{\"method\":\"io.larder.Trace\",\"parameters\":"
+				    "{\"name\":\"A.Example\",\"type\":\"AAAA\",\"dnssec_ok\":true}}";
+	struct call_env  env = env_of(f);
+	struct call_said said;
+	char            *text = NULL;
+
+	assert_int_equal(call_answer(&env, message, strlen(message), &said), CALL_WAITS);
+	assert_null(said.text);
+	*said.later = (struct call_later){ .done = forget ? NULL : keep_text, .arg = &text };
+	fake_control_traced(&f->fake, none);
+	return text;
+}
+
+static void test_trace(void **state)
+{
+	struct fixture *f = *state;
+	char           *text = traced(f, false, false);
+	json_t         *reply = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *flight, *try;
+
+	free(text);
+	assert_int_equal(f->fake.question.qtype, 28);
+	assert_true(f->fake.question.dnssec_ok && !f->fake.question.checking_disabled);
+	assert_memory_equal(f->fake.question.name.octets, "\1a\7example\0", 11);
+	assert_string_equal(text_at(reply, "rcode"), "SERVFAIL");
+	assert_string_equal(text_at(reply, "outcome"), "miss");
+	assert_string_equal(text_at(reply, "extended_text"), "down");
+	assert_int_equal(number_at(reply, "extended_error"), 22);
+	assert_int_equal(number_at(reply, "answered_us"), 40000);
+	flight = json_object_get(json_object_get(reply, "parameters"), "flight");
+	try = json_array_get(json_object_get(flight, "tries"), 0);
+	assert_string_equal(json_string_value(json_object_get(try, "result")), "given-up");
+	assert_true(json_is_null(json_object_get(try, "ended_us")));
+	try = json_array_get(json_object_get(flight, "tries"), 1);
+	assert_string_equal(json_string_value(json_object_get(try, "transport")), "tls");
+	assert_int_equal(json_integer_value(json_object_get(try, "secured_us")), 29014);
+	json_decref(reply);
+
+	text = traced(f, true, false);
+	assert_non_null(strstr(text, CALL_OUT_OF_MEMORY));
+	free(text);
+	assert_null(traced(f, false, true));
+	check_refused(f, "{\"method\":\"io.larder.Trace\",\"parameters\":{\"name\":\"a\",\"type\":\"?\"}}",
+	              "org.varlink.service.InvalidParameter", "parameter", "type");
+}
+
 static void test_log_level(void **state)
 {
 	struct fixture *f = *state;
@@ -622,6 +676,7 @@ int main(void)
 		CALL_TEST(test_cache_lookup),
 		CALL_TEST(test_cache_dump),
 		CALL_TEST(test_route),
+		CALL_TEST(test_trace),
 		CALL_TEST(test_log_level),
 		CALL_TEST(test_status),
 		CALL_TEST(test_stats),

@@ -195,6 +195,11 @@ static unsigned idl_check_grammar(const struct control_interface *i)
 	return methods;
 }
 
+static void keep_text(void *arg, char *text)
+{
+	*(char **)arg = text;
+}
+
 static json_t *call(struct control_ops *ops, const char *message)
 {
 	static const struct checkup checkup;
@@ -208,6 +213,10 @@ static json_t *call(struct control_ops *ops, const char *message)
 	if (next == CALL_STREAMS) {
 		next = call_stream_next(&env, said.stream, &said.text);
 		said.stream->free(said.stream);
+	}
+	if (next == CALL_WAITS) {
+		*said.later = (struct call_later){ .done = keep_text, .arg = &said.text };
+		fake_control_traced(ops->arg, false);
 	}
 	assert_int_not_equal(next, CALL_WAS_LAST);
 	reply = json_loads(said.text, JSON_REJECT_DUPLICATES, NULL);
@@ -257,7 +266,7 @@ static void test_grammar(void **state)
 {
 	(void)state;
 	assert_int_equal(idl_check_grammar(&control_interfaces[0]), 2);
-	assert_int_equal(idl_check_grammar(&control_interfaces[1]), 12);
+	assert_int_equal(idl_check_grammar(&control_interfaces[1]), 13);
 	assert_null(control_interfaces[2].name);
 }
 
@@ -283,6 +292,7 @@ static void test_replies(void **state)
 		check_call(&ops, "io.larder.Route", "{\"name\":\"localhost\"}", NULL);
 		check_call(&ops, "io.larder.CacheLookup", "{\"name\":\"n1.example\"}", NULL);
 		check_call(&ops, "io.larder.CacheDump", "{}", NULL);
+		check_call(&ops, "io.larder.Trace", "{\"name\":\"a\"}", NULL);
 		/* Again, with nothing there that may be missing, and nothing counted. */
 		f.status.config_file = NULL;
 		f.status.trouble = "no upstream";
@@ -291,6 +301,12 @@ static void test_replies(void **state)
 		cache_free(f.cache);
 		f.cache = NULL;
 	}
+}
+
+static void fake_nobody(void *arg, const struct trace_report *report)
+{
+	(void)arg;
+	(void)report;
 }
 
 static void test_errors(void **state)
@@ -306,6 +322,8 @@ static void test_errors(void **state)
 	check_call(&ops, "io.larder.Config", "{}", "io.larder.OutOfMemory");
 	check_call(&ops, "io.larder.Flush", "{\"name\":\"..\"}",
 		   "org.varlink.service.InvalidParameter");
+	f.traced = fake_nobody;
+	check_call(&ops, "io.larder.Trace", "{\"name\":\"a\"}", "io.larder.Busy");
 	check_call(&ops, "io.larder.Missing", "{}", "org.varlink.service.MethodNotFound");
 	check_call(&ops, "io.none.Missing", "{}", "org.varlink.service.InterfaceNotFound");
 }
