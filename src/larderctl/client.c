@@ -22,12 +22,13 @@
 #include <unistd.h>
 
 #define CLIENT_TIMEOUT_US 5000000
+#define CLIENT_TRACE_US   35000000	/* it may take as long as the longest query-timeout */
 #define CLIENT_REPLY_MAX  (16u << 20)	/* octets; a configuration is far from it */
 
 struct client {
 	const char *socket;		/* borrowed */
 	int         fd;
-	long long   deadline_us;
+	long long   patience_us, deadline_us;
 	struct varlink_buffer in;
 };
 
@@ -122,7 +123,7 @@ static int client_next(struct client *c, json_t **reply)
 	size_t      len;
 	int         err;
 
-	c->deadline_us = client_now_us() + CLIENT_TIMEOUT_US;
+	c->deadline_us = client_now_us() + c->patience_us;
 	err = client_receive(c, &c->in, &message, &len);
 	if (err)
 		return err;
@@ -137,7 +138,7 @@ static int client_begin(struct client *c, const char *call)
 {
 	int err;
 
-	c->deadline_us = client_now_us() + CLIENT_TIMEOUT_US;
+	c->deadline_us = client_now_us() + c->patience_us;
 	err = client_connect(c);
 	return err ? err : client_send(c, call, strlen(call) + 1);
 }
@@ -161,8 +162,10 @@ static void client_complain_permission(const char *path)
 		              path, group->gr_name, group->gr_name);
 }
 
-static enum larderctl_exit client_complain(const char *path, int err)
+static enum larderctl_exit client_complain(const struct client *c, int err)
 {
+	const char *path = c->socket;
+
 	switch (-err) {
 	case ENOENT:
 	case ECONNREFUSED:
@@ -176,7 +179,7 @@ static enum larderctl_exit client_complain(const char *path, int err)
 		return LARDERCTL_UNREACHABLE;
 	case ETIMEDOUT:
 		term_complain("larderd listens on %s but has not answered for %d s", path,
-		              CLIENT_TIMEOUT_US / 1000000);
+		              (int)(c->patience_us / 1000000));
 		return LARDERCTL_UNREACHABLE;
 	case EPIPE:
 	case ECONNRESET:
@@ -212,6 +215,8 @@ static void client_complain_refused(const char *method, const char *error, const
 		term_complain("permission denied: %s is for root%s", method,
 		              !strncmp(method, "io.larder.Cache", 15) || !strcmp(method, "io.larder.Trace")
 		              ? ", larderd's own user and members of the group \"larder\"" : " and larderd's own user");
+	else if (!strcmp(error, "io.larder.Busy"))
+		term_complain("larderd does as much of this already as it may; try again in a moment");
 	else if (!strcmp(error, "io.larder.OutOfMemory"))
 		term_complain("larderd has no memory left for the reply");
 	else if (!strcmp(error, "org.varlink.service.InvalidParameter"))
@@ -235,11 +240,11 @@ static enum larderctl_exit client_take(const struct client *c, const char *metho
 
 	*more = false;
 	if (err)
-		return client_complain(c->socket, err);
+		return client_complain(c, err);
 	error = json_string_value(json_object_get(reply, "error"));
 	answer = json_object_get(reply, "parameters");
 	if (answer && !json_is_object(answer)) {
-		result = client_complain(c->socket, -EBADMSG);
+		result = client_complain(c, -EBADMSG);
 	} else if (error) {
 		client_complain_refused(method, error, answer);
 		result = LARDERCTL_REFUSED;
@@ -257,7 +262,9 @@ static enum larderctl_exit client_take(const struct client *c, const char *metho
 static enum larderctl_exit client_do(const char *socket_path, const char *method, json_t *call,
 				     bool (*each)(void *arg, const json_t *piece), void *arg)
 {
-	struct client       c = { .socket = socket_path, .fd = -1 };
+	bool                trace = !strcmp(method, "io.larder.Trace");
+	struct client       c = { .socket = socket_path, .fd = -1,
+		                  .patience_us = trace ? CLIENT_TRACE_US : CLIENT_TIMEOUT_US };
 	char               *text = term_memory(json_dumps(term_memory(call), JSON_COMPACT));
 	enum larderctl_exit result;
 	bool                more;

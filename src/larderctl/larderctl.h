@@ -33,6 +33,8 @@ enum larderctl_exit verb_config(const struct order *o);
 enum larderctl_exit verb_cache_stats(const struct order *o);
 enum larderctl_exit verb_cache_lookup(const struct order *o);
 enum larderctl_exit verb_cache_dump(const struct order *o);
+enum larderctl_exit verb_resolve(const struct order *o);
+enum larderctl_exit verb_trace(const struct order *o);
 enum larderctl_exit verb_route(const struct order *o);
 enum larderctl_exit verb_health(const struct order *o);
 enum larderctl_exit verb_log(const struct order *o);

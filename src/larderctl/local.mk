@@ -8,12 +8,14 @@ larderctl_SOURCES = \
 	src/larderctl/show_route.c \
 	src/larderctl/show_stats.c \
 	src/larderctl/show_status.c \
+	src/larderctl/show_trace.c \
 	src/larderctl/show_upstreams.c \
 	src/larderctl/suggest.c src/larderctl/suggest.h \
 	src/larderctl/table.c src/larderctl/table.h \
 	src/larderctl/term.c src/larderctl/term.h \
 	src/larderctl/units.c src/larderctl/units.h \
 	src/larderctl/verbs.c src/larderctl/verbs.h \
-	src/larderctl/verbs_look.c
+	src/larderctl/verbs_look.c \
+	src/larderctl/verbs_trace.c
 larderctl_LDADD = liblarder.a $(LARDER_LIBS)
 EXTRA_DIST += src/larderctl/README.md

@@ -42,6 +42,9 @@ void show_upstreams(const json_t *reply, const struct term *term);
 void show_stats(const json_t *stats, const struct term *term);
 void show_cache_stats(const json_t *stats, const struct term *term);
 void show_cache_entry(const json_t *entry, const struct term *term);
+/* Both take the reply of Trace. */
+void show_answer(const json_t *reply, const struct term *term);
+void show_trace(const json_t *reply, const struct term *term);
 void show_route(const json_t *reply, const struct term *term);
 void show_health(const json_t *reply, const struct term *term);
 

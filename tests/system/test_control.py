@@ -1,4 +1,4 @@
-"""The control socket from outside: who may do what, and replies in pieces.
+"""The control socket from outside: who may do what, replies in pieces, traces.
 
 Spoken to octet by octet by a client that knows nothing of larder's code, and
 by larderctl.
@@ -10,14 +10,17 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from harness import Larder, Upstream, find_binary, fresh_name, rr, reply
+from harness import (REFUSED, Larder, Upstream, answer_default, find_binary,
+                     fresh_name, parse, query, reply, rr)
 from test_daemon import Varlink
 
-NAMES = ("CacheLookup", {"name": "a."}), ("CacheDump", {})
+NAMES = (("CacheLookup", {"name": "a."}), ("CacheDump", {}),
+         ("Trace", {"name": "a."}))
 ORDERS = (("Flush", {}), ("Reload", {}), ("SetLogLevel", {"level": "info"}),
           ("SetUpstream", {"name": "x", "order": "auto"}))
 COUNTERS = (("Status", {}), ("Stats", {}), ("Upstreams", {}), ("Config", {}),
@@ -223,3 +226,246 @@ def test_log_level_at_run_time(larder):
     assert "Flush by uid" in larder.log()
     done = larder.ctl("log", "notice")
     assert done.returncode == 0 and '"info"' in done.stdout
+
+
+# --- trace ------------------------------------------------------------------
+
+def slow(seconds):
+    """A handler that answers after a while, without holding up others."""
+    def handle(ctx):
+        timer = threading.Timer(seconds, answer_default, (ctx,))
+        timer.start()
+    return handle
+
+
+def trace(larder, name, qtype="A", **parameters):
+    with Varlink(larder.control) as link:
+        link.sock.settimeout(15)
+        answer = link.call("io.larder.Trace",
+                           {"name": name, "type": qtype, **parameters})
+    assert "error" not in answer, answer
+    return answer["parameters"]
+
+
+def check_in_order(told):
+    """Instants do not run backwards, and nothing is after the answer."""
+    assert 0 <= told["asked_us"] <= told["answered_us"]
+    for one in (told["flight"] or {"tries": []})["tries"]:
+        steps = [one[k] for k in ("started_us", "connected_us", "secured_us",
+                                  "sent_us", "ended_us") if one[k] is not None]
+        assert steps == sorted(steps) and steps[-1] <= told["answered_us"], one
+        assert (one["ended_us"] is None) == (one["result"] in
+                                             ("open", "given-up")), one
+
+
+def test_trace_is_a_client(larder, upstream, fresh):
+    """It asks upstream, fills the cache, and is counted once, as a client."""
+    name = fresh()
+    before = larder.stats()
+    told = trace(larder, name.upper())
+    check_in_order(told)
+    assert told["outcome"] == "miss" and told["rcode"] == "NOERROR"
+    assert [r["data"] for r in told["records"]] == ["192.0.2.1"]
+    one, = told["flight"]["tries"]
+    assert one["result"] == "answer" and one["transport"] == "udp"
+    assert one["upstream"] == "udp://" + upstream.url
+    assert not told["flight"]["joined"] and not told["flight"]["unfinished"]
+    assert upstream.count(name) == 1
+    again = trace(larder, name)
+    assert again["outcome"] == "hit" and again["flight"] is None
+    assert larder.ask(name).a() == ["192.0.2.1"]
+    assert upstream.count(name) == 1
+    after = larder.stats()
+    assert after["queries"] == before["queries"] + 3
+    assert (after["outcomes"]["hit"]["count"]
+            == before["outcomes"]["hit"]["count"] + 2)
+    assert trace(larder, "localhost")["outcome"] == "local"
+    assert trace(larder, name, dnssec_ok=True)["outcome"] == "miss"
+
+
+def test_trace_says_which_upstream_is_slow():
+    """The try that was waited for in vain, and the one that helped."""
+    with Upstream() as first, Upstream() as second:
+        first.handler = slow(0.6)
+        with Larder([first, second]) as larder:
+            told = trace(larder, fresh_name())
+            check_in_order(told)
+            one, other = told["flight"]["tries"]
+            assert one["upstream"].endswith(first.url)
+            assert one["result"] == "open" and one["ended_us"] is None
+            assert other["upstream"].endswith(second.url)
+            assert other["result"] == "answer"
+            assert other["started_us"] - one["started_us"] >= 290000
+            assert told["answered_us"] >= 290000
+            done = larder.ctl("trace", fresh_name())
+            assert done.returncode == 0
+            verdict = done.stdout.splitlines()[-1]
+            assert f"with udp://{first.url} (no answer yet)" in verdict
+            time.sleep(0.7)     # the late answers of the first
+
+
+def test_trace_of_failures():
+    """SERVFAIL by an upstream; none at all; a dead port."""
+    with Upstream() as upstream:
+        upstream.handler = lambda ctx: ctx.send(reply(ctx.msg, rcode=2))
+        with Larder([upstream]) as larder:
+            told = trace(larder, fresh_name())
+            check_in_order(told)
+            assert told["rcode"] == "SERVFAIL"
+            assert told["flight"]["tries"][0]["result"] == "failed"
+            assert told["flight"]["tries"][0]["rcode"] == "SERVFAIL"
+            done = larder.ctl("resolve", fresh_name())
+            assert done.returncode == 1 and "SERVFAIL" in done.stdout
+    with Larder() as larder:
+        told = trace(larder, fresh_name())
+        assert told["rcode"] == "SERVFAIL" and told["flight"] is None
+        assert told["extended_error"] == 22
+
+
+def test_trace_joins_and_is_joined(upstream):
+    """Whoever asks the same meanwhile shares the flight."""
+    with Larder([upstream]) as larder:
+        upstream.handler = slow(0.3)
+        name = fresh_name()
+        with larder.udp_socket() as sock:
+            sock.send(query(name))
+            upstream.wait(1, name=name)
+            told = trace(larder, name)
+            assert told["outcome"] == "joined" and told["flight"]["joined"]
+            assert told["flight"]["tries"][0]["result"] == "answer"
+            sock.settimeout(2)
+            assert parse(sock.recv(4096)).a() == ["192.0.2.1"]
+        assert upstream.count(name) == 1
+
+
+def test_trace_follows_an_alias_to_another_route():
+    """What the alias leads to is asked of its own route's upstream."""
+    def alias(ctx):
+        name = ctx.msg.question[0].name_wire
+        ctx.send(reply(ctx.msg, [rr(name, "CNAME", 300, "www.corp.example.")]))
+
+    with Upstream() as outside, Upstream() as corp:
+        outside.handler = alias
+        conf = {"routes": {"corp.example": [corp.url]}}
+        with Larder([outside], conf=conf) as larder:
+            told = trace(larder, "a.example.")
+            check_in_order(told)
+            one, other = told["flight"]["tries"]
+            assert not one["for_target"] and other["for_target"]
+            assert one["upstream"].endswith(outside.url)
+            assert other["upstream"].endswith(corp.url)
+            assert [r["type"] for r in told["records"]] == ["CNAME", "A"]
+
+
+def test_trace_over_streams(upstream):
+    """Truncated over UDP, then TCP with its connection."""
+    def cut(ctx):
+        if ctx.proto == "udp":
+            ctx.send(reply(ctx.msg, tc=1))
+        else:
+            answer_default(ctx)
+
+    with Larder([upstream]) as larder:
+        upstream.handler = cut
+        told = trace(larder, fresh_name())
+        check_in_order(told)
+        one, other = told["flight"]["tries"]
+        assert one["result"] == "truncated" and one["transport"] == "udp"
+        assert other["result"] == "answer" and other["transport"] == "tcp"
+        assert other["connected_us"] >= other["started_us"]
+        assert other["secured_us"] is None
+
+
+def test_trace_of_stale_data(upstream):
+    """A client gets it when the refresh takes too long; so does a trace."""
+    def short(ctx):
+        name = ctx.msg.question[0].name_wire
+        ctx.send(reply(ctx.msg, [rr(name, "A", 1, "192.0.2.1")]))
+
+    conf = {"cache": {"stale": "1h", "stale-wait": "100ms"}}
+    with Larder([upstream], conf=conf) as larder:
+        name = fresh_name()
+        upstream.handler = short
+        larder.ask(name)
+        upstream.handler = lambda ctx: None
+        time.sleep(1.1)
+        entry, = json.loads(larder.ctl("--json", "cache", "lookup",
+                                       name).stdout)["entries"]
+        assert entry["state"] == "stale" and entry["left_s"] < 0
+        told = trace(larder, name)
+        check_in_order(told)
+        assert told["outcome"] == "stale" and told["rcode"] == "NOERROR"
+        assert told["extended_error"] == 3
+        assert told["flight"]["unfinished"]
+        assert told["flight"]["tries"][0]["result"] == "open"
+        assert 100000 <= told["answered_us"] < 1000000
+
+
+def test_trace_where_only_others_may_ask(upstream):
+    """It is asked from an address that is allowed to."""
+    with Larder([upstream], conf={"allow": ["192.0.2.0/24"]}) as larder:
+        assert larder.ask(fresh_name()).rcode == REFUSED
+        assert trace(larder, fresh_name())["rcode"] == "NOERROR"
+
+
+def test_whoever_orders_traces_and_goes(upstream):
+    """Reports for those who have gone are dropped; too many are refused."""
+    with Larder([upstream]) as larder:
+        upstream.handler = slow(0.4)
+        links = []
+        for _ in range(40):
+            link = Varlink(larder.control)
+            link.send("io.larder.Trace", {"name": fresh_name()})
+            links.append(link)
+        busy = 0
+        for link in links[32:]:
+            busy += link.recv().get("error") == "io.larder.Busy"
+        assert busy == 8
+        for link in links:
+            link.sock.close()
+        with Varlink(larder.control) as link:
+            # A call behind a trace waits for it.
+            deadline = time.monotonic() + 5
+            while link.call("io.larder.Trace", {"name": "a."}).get("error"):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            link.send("io.larder.Trace", {"name": fresh_name()})
+            link.send("io.larder.Status")
+            assert "flight" in link.recv()["parameters"]
+            assert "version" in link.recv()["parameters"]
+
+
+def test_stop_during_a_trace(upstream):
+    """larderd ends in its time, and who waits hears so or the end."""
+    with Larder([upstream]) as larder:
+        upstream.handler = lambda ctx: None
+        with Varlink(larder.control) as link:
+            name = fresh_name()
+            link.send("io.larder.Trace", {"name": name})
+            upstream.wait(1, name=name)
+            assert larder.stop() == 0
+            answer = link.recv()
+            assert answer is None or "error" in answer
+
+
+def test_traces_beside_load(larder):
+    """Traces from many connections while clients ask: all are answered."""
+    names = [fresh_name() for _ in range(20)]
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            for name in names:
+                assert larder.ask(name) is not None
+
+    clients = [threading.Thread(target=ask) for _ in range(2)]
+    for one in clients:
+        one.start()
+    try:
+        for _ in range(5):
+            for name in names:
+                assert trace(larder, name)["rcode"] == "NOERROR"
+    finally:
+        stop.set()
+        for one in clients:
+            one.join()

@@ -277,7 +277,8 @@ tests_unit_test_larderctl_SOURCES = tests/unit/test_larderctl.c \
 	src/larderctl/show_stats.c src/larderctl/show_status.c \
 	src/larderctl/show_upstreams.c \
 	src/larderctl/suggest.c src/larderctl/table.c src/larderctl/term.c \
-	src/larderctl/units.c src/larderctl/verbs.c src/larderctl/verbs.h src/larderctl/verbs_look.c
+	src/larderctl/units.c src/larderctl/verbs.c src/larderctl/verbs.h src/larderctl/verbs_look.c \
+	src/larderctl/show_trace.c src/larderctl/verbs_trace.c
 tests_unit_test_larderctl_LDADD = $(unit_libs)
 
 # daemon/

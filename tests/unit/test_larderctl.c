@@ -80,6 +80,7 @@ static void serve(struct fixture *f, enum kind kind)
 		signal(SIGPIPE, SIG_IGN);
 		fake_control_init(&fake, &ops);
 		fake_set_kind(&fake, kind);
+		fake.loop = &loop;
 		if (uv_loop_init(&loop) || control_open(&loop, f->path, &ops, &control) ||
 		    write(ready[1], "", 1) != 1)
 			_exit(1);
@@ -363,6 +364,38 @@ static void test_route(void **state)
 	assert_int_equal(run(f, verb_route, order_of(1, names + 3)), LARDERCTL_USAGE);
 }
 
+static void test_trace(void **state)
+{
+	struct fixture *f = *state;
+	char            name[] = "a", type[] = "A", bad[] = "A9";
+	char           *rows[][2] = { { name, type }, { name, bad } };
+
+	serve(f, HEALTHY);
+	assert_int_equal(run(f, verb_trace, order_of(2, rows[0])), LARDERCTL_OK);
+	assert_string_equal(f->out,
+			    ";; a. A: SERVFAIL, flags: ra; miss, 40 ms\n"
+			    ";; extended error 22: down\n\n"
+			    "   µs  stage\n"
+			    "    0  ordered\n"
+			    "   10  asked                        a worker has taken it up\n"
+			    "   12  flight                       asked upstream; after 24 ms it is also sent elsewhere\n"
+			    "   14    try 1                      office by udp\n"
+			    "   30      sent\n"
+			    "    -      no answer, and given up\n"
+			    "24014    try 2                      tls://192.0.2.2 by tls\n"
+			    "26014      connected\n"
+			    "29014      TLS                      full handshake\n"
+			    "29100      sent\n"
+			    "39990      answer\n"
+			    "40000  answered                     miss: SERVFAIL\n\n"
+			    "24 ms of 40 ms (60.0 %) went by with office (no answer, and given up), before tls://192.0.2.2 was"
+			    " asked\n");
+	assert_int_equal(run(f, verb_resolve, order_of(1, rows[0])), LARDERCTL_REFUSED);	/* SERVFAIL */
+	assert_string_equal(f->out, ";; a. A: SERVFAIL, flags: ra; miss, 40 ms\n;; extended error 22: down\n");
+	assert_int_equal(run(f, verb_trace, order_of(2, rows[1])), LARDERCTL_USAGE);
+	assert_int_equal(run(f, verb_resolve, PLAIN), LARDERCTL_USAGE);
+}
+
 /* Scripts can tell a failing larderd by the exit code. */
 static void test_health(void **state)
 {
@@ -621,6 +654,7 @@ int main(void)
 		LARDERCTL_TEST(test_cache_dump),
 		LARDERCTL_TEST(test_cache_stats),
 		LARDERCTL_TEST(test_route),
+		LARDERCTL_TEST(test_trace),
 		LARDERCTL_TEST(test_health),
 		LARDERCTL_TEST(test_log),
 		LARDERCTL_TEST(test_flush),
