@@ -15,8 +15,7 @@
 
 #define UDP_ROOM 4096		/* what a UDP listener lends at least (net/listener.h) */
 
-struct reply_path_ops { int unused; };		/* net/ has its own; ours only says that somebody waits */
-static const struct reply_path_ops asker_ops;
+static const struct reply_path_ops asker_ops;	/* only says that somebody waits */
 
 struct asker *asker_of(struct world *w, unsigned number)
 {
