@@ -604,7 +604,8 @@ enum net_verdict resolver_on_message(void *arg, const struct net_message *m, str
 	}
 	n->m = m;
 	n->reply = reply;
-	resolver_on_clocks(r, m->boot_ms, m->mono_us, false);
+	if (!m->index || m->index == NET_ALONE)		/* all of a batch have one time */
+		resolver_on_clocks(r, m->boot_ms, m->mono_us, false);
 	return resolver_answer(n);
 }
 
