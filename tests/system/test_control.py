@@ -136,14 +136,16 @@ def test_dump_needs_more(larder):
 
 def test_who_does_not_read_a_dump_costs_nothing_and_is_dropped():
     """One reply is made ahead, others are served, and after 10 s it ends."""
-    def long_text(ctx):
+    def long_text(ctx):         # five times as long once it is told
         name = ctx.msg.question[0].name_wire
-        ctx.send(reply(ctx.msg, [rr(name, "TXT", 300, "x" * 1000)]))
+        ctx.send(reply(ctx.msg, [rr(name, "TXT", 300, "\x01" * 1100)]))
 
-    with Upstream() as upstream, Larder([upstream]) as larder:
+    # Freed memory that a sanitizer keeps back would look like ours.
+    env = {"ASAN_OPTIONS": "exitcode=99:quarantine_size_mb=1"}
+    with Upstream() as upstream, Larder([upstream], env=env) as larder:
         upstream.handler = long_text
         assert larder.ctl("log", "info").returncode == 0
-        for _ in range(700):
+        for _ in range(1000):
             assert larder.ask_tcp(fresh_name(), "TXT").answer
         before = resident_kib(larder.pid)
         with Varlink(larder.control) as link, Varlink(larder.control) as other:
@@ -156,7 +158,7 @@ def test_who_does_not_read_a_dump_costs_nothing_and_is_dropped():
                     break
                 time.sleep(0.2)
             assert "does not read its replies" in larder.log()
-            assert resident_kib(larder.pid) < before + 4096
+            assert resident_kib(larder.pid) < before + 2048
             assert link.is_closed(timeout=3)
 
 
