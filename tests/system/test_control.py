@@ -327,7 +327,7 @@ def test_trace_of_failures():
 def test_trace_joins_and_is_joined(upstream):
     """Whoever asks the same meanwhile shares the flight."""
     with Larder([upstream]) as larder:
-        upstream.handler = slow(0.3)
+        upstream.handler = slow(0.15)
         name = fresh_name()
         with larder.udp_socket() as sock:
             sock.send(query(name))
