@@ -21,6 +21,7 @@ EXTRA_DIST += \
 	tests/system/test_any_svcb.py \
 	tests/system/test_cache.py \
 	tests/system/test_chain.py \
+	tests/system/test_completion.py \
 	tests/system/test_control.py \
 	tests/system/test_daemon.py \
 	tests/system/test_differential.py \

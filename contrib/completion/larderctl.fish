@@ -1,0 +1,38 @@
+# fish completion for larderctl
+
+function __larderctl_upstreams
+    larderctl --json upstreams 2>/dev/null | string replace -rf '^ *"name": "(.*)",$' '$1'
+end
+
+set -l verbs status stats upstreams upstream cache reload config resolve trace route health log
+set -l types A AAAA CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT
+set -l none "not __fish_seen_subcommand_from $verbs"
+set -l cache '__fish_seen_subcommand_from cache; and not __fish_seen_subcommand_from stats lookup dump flush'
+
+complete -c larderctl -f
+complete -c larderctl -l socket -r -F -d 'where the control socket is'
+complete -c larderctl -l json -d 'print what larderd replied, as JSON'
+complete -c larderctl -l subtree -d 'flush the name and every name below it'
+complete -c larderctl -l help -d 'print a summary'
+complete -c larderctl -l version -d 'print the version'
+
+complete -c larderctl -n $none -a status -d 'is larderd well, and what does it work with'
+complete -c larderctl -n $none -a stats -d 'how clients were answered, and how upstreams do'
+complete -c larderctl -n $none -a upstreams -d 'how each upstream is, and why'
+complete -c larderctl -n $none -a upstream -d 'always ask it, never, as found, or find out anew'
+complete -c larderctl -n $none -a cache -d 'what the cache holds'
+complete -c larderctl -n $none -a reload -d 'read the configuration anew'
+complete -c larderctl -n $none -a config -d 'print the configuration in effect'
+complete -c larderctl -n $none -a resolve -d 'ask a question as a client would'
+complete -c larderctl -n $none -a trace -d 'the same step by step, and where the time goes'
+complete -c larderctl -n $none -a route -d 'where a question for a name goes, and why'
+complete -c larderctl -n $none -a health -d 'is DNS well'
+complete -c larderctl -n $none -a log -d 'how much is logged'
+
+complete -c larderctl -n $cache -a stats -d 'how full the cache is, and how it is used'
+complete -c larderctl -n $cache -a lookup -d 'what the cache holds for a name'
+complete -c larderctl -n $cache -a dump -d 'all that the cache holds'
+complete -c larderctl -n $cache -a flush -d 'forget all answers, or those for a name'
+complete -c larderctl -n '__fish_seen_subcommand_from log' -a 'error warning notice info debug'
+complete -c larderctl -n '__fish_seen_subcommand_from upstream' -a '(__larderctl_upstreams) up down auto reset'
+complete -c larderctl -n '__fish_seen_subcommand_from resolve trace lookup flush' -a "$types"
