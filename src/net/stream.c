@@ -5,8 +5,8 @@
  * next question would be sent into the same hole.  Well before that the stream
  * is suspect, and new questions go elsewhere.
  *
- * What TLS is told to say becomes one record for each time we have something to
- * say, not one for each piece of it.
+ * What TLS is told to say is gathered until we are done saying it, and the
+ * dialect tells where one record ends and the next begins.
  */
 #include "net/stream.h"
 
@@ -123,20 +123,18 @@ static void stream_lose(struct stream *s, int error)
 	}
 }
 
-/* The handshake leads to nothing, and will not the next time either. */
 static void stream_on_insecure(struct stream *s, int error)
 {
 	struct stream_client *c = s->owner;
-	enum tls_reason       reason = tls_reason(s->tls);
 	char                  text[ADDR_TEXT_MAX];
 
-	c->refusal = error == -ECONNRESET ? -EPROTO : error;
+	c->refusal = error;
 	c->refused_ms = stream_now_ms(s);
 	c->refusal_ms = c->refusal_ms ? c->refusal_ms * 2 : REFUSAL_MIN_MS;
 	if (c->refusal_ms > REFUSAL_MAX_MS)
 		c->refusal_ms = REFUSAL_MAX_MS;
 	log_limited(LOG_LEVEL_WARNING, "upstream %s: %s; not asking it for %u s", addr_format(&c->to, text),
-	            tls_reason_text(reason == TLS_FINE ? TLS_CLOSED : reason), c->refusal_ms / 1000);
+	            tls_reason_text(tls_reason(s->tls)), c->refusal_ms / 1000);
 	outbox_flush(&s->out, s->fd);		/* the alert */
 	stream_lose(s, c->refusal);
 }
@@ -159,7 +157,8 @@ static void stream_learn_idle(const struct stream *s)
 /* The server, or something in between, has closed or reset the stream; or it speaks no TLS any more. */
 static void stream_on_broken(struct stream *s, int error)
 {
-	if (s->state == STREAM_SECURING && error != -ENOMEM) {
+	/* One that hangs up during the handshake may be starting anew: that is not for us to judge. */
+	if (s->state == STREAM_SECURING && (error == -EKEYREJECTED || error == -EPROTO)) {
 		stream_on_insecure(s, error);
 		return;
 	}
@@ -260,16 +259,31 @@ static void stream_watch(struct stream *s)
 	uv_poll_start(&s->poll, events, stream_on_ready);
 }
 
+static int stream_encrypt(struct stream *s)
+{
+	const uint8_t *octets = s->plain.octets + s->plain.at;
+	size_t         len = s->plain.len;
+	int            error = 0;
+
+	while (len && error == 0) {
+		size_t n = s->owner->dialect->record(octets, len);
+
+		error = tls_write(s->tls, octets, n);
+		octets += n;
+		len -= n;
+	}
+	outbox_done(&s->plain);
+	return error;
+}
+
 /* What is said goes through TLS, if there is any, as far as the socket takes it.  A negative errno: the
  * stream is of no use any more. */
 static int stream_flush(struct stream *s)
 {
 	int error = 0;
 
-	if (s->tls && s->state == STREAM_OPEN && s->plain.len) {
-		error = tls_write(s->tls, s->plain.octets + s->plain.at, s->plain.len);
-		outbox_done(&s->plain);
-	}
+	if (s->tls && s->state == STREAM_OPEN && s->plain.len)
+		error = stream_encrypt(s);
 	if (error == 0 && s->state != STREAM_CONNECTING)
 		error = outbox_flush(&s->out, s->fd);
 	stream_watch(s);

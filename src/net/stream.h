@@ -37,6 +37,8 @@ struct dialect {
 	/* Chooses send->id and send->tag, writes the ID into msg, and hands octets to stream_say().
 	 * 0, or a negative errno; -EAGAIN: not now. */
 	int    (*ask)(struct stream *s, struct transport_send *send, uint8_t *msg, size_t len);
+	/* How many of these octets, all that is to be said, go into the next TLS record. */
+	size_t (*record)(const uint8_t *octets, size_t len);
 	/* The question's answer is not wanted any more; it is on no list. */
 	void   (*drop)(struct stream *s, struct transport_send *send);
 	/* Puts what it has held back to the front of room, and gives its length. */

@@ -1,6 +1,10 @@
 /* stream_frames.c - questions with their length before them (RFC 7766 s. 8, RFC 7858 s. 3.3).
  *
  * Up to 4096 at once, each under an ID that no other has.
+ *
+ * Over TLS each question is a record of its own.  There are servers (dnsdist 1.7
+ * is one) that read one question out of a record and then wait for the socket,
+ * on which nothing more will come.
  */
 #include "base/rng.h"
 #include "net/stream.h"
@@ -52,6 +56,13 @@ static int dialect_frames_ask(struct stream *s, struct transport_send *send, uin
 	return stream_say(s, parts, 2);
 }
 
+static size_t dialect_frames_record(const uint8_t *octets, size_t len)
+{
+	size_t whole = 2u + (size_t)(octets[0] << 8 | octets[1]);
+
+	return whole < len ? whole : len;
+}
+
 static void dialect_frames_drop(struct stream *s, struct transport_send *send)
 {
 	(void)s, (void)send;
@@ -83,6 +94,7 @@ const struct dialect dialect_frames = {
 	.done = dialect_frames_done,
 	.room = dialect_frames_room,
 	.ask = dialect_frames_ask,
+	.record = dialect_frames_record,
 	.drop = dialect_frames_drop,
 	.held = dialect_frames_held,
 	.hear = dialect_frames_hear,

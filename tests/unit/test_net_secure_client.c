@@ -177,26 +177,46 @@ static void test_wrong_name(void **state)
 	}
 }
 
+/* The next connection hears this and is closed.  Gives what its question was lost to. */
+static int spoil_handshake(struct probe *p, const char *words, size_t len)
+{
+	int fd;
+
+	assert_int_equal(probe_ask(p, w.t, 1), 0);
+	rig_until(&w.rig, (fd = accept(w.server.listener, NULL, NULL)) >= 0);
+	rig_idle(&w.rig);
+	send(fd, words, len, MSG_NOSIGNAL);
+	shutdown(fd, SHUT_WR);
+	rig_until(&w.rig, p->losses);
+	close(fd);
+	return p->error;
+}
+
 static void test_no_tls_there(void **state)
 {
-	static const char *const words[] = { "HTTP/1.1 400 Bad Request\r\n\r\n", "", "\25\3\3\0\2\2\50" };
+	static const char *const words[] = { "HTTP/1.1 400 Bad Request\r\n\r\n", "\25\3\3\0\2\2\50" };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(words); i++) {
-		int fd;
-
 		world_open(TRANSPORT_TLS);
-		assert_int_equal(probe_ask(&probes[0], w.t, 1), 0);
-		rig_until(&w.rig, (fd = accept(w.server.listener, NULL, NULL)) >= 0);
-		rig_idle(&w.rig);
-		send(fd, words[i], i == 2 ? 7 : strlen(words[i]), MSG_NOSIGNAL);
-		shutdown(fd, SHUT_WR);
-		rig_until(&w.rig, probes[0].losses);
-		assert_int_equal(probes[0].error, -EPROTO);
+		assert_int_equal(spoil_handshake(&probes[0], words[i], i == 1 ? 7 : strlen(words[i])), -EPROTO);
 		assert_int_equal(probe_ask(&probes[1], w.t, 1), -EPROTO);
-		close(fd);
 		world_close();
 	}
+}
+
+/* A server that hangs up may be starting anew: it is asked again at once, on another connection. */
+static void test_hangs_up_in_handshake(void **state)
+{
+	(void)state;
+	world_open(TRANSPORT_TLS);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(spoil_handshake(&probes[i], "", 0), -ECONNRESET);
+	assert_int_equal(probe_ask(&probes[3], w.t, 1), 0);
+	until(questions());
+	answer(0, NULL);
+	until(probes[3].messages);
+	world_close();
 }
 
 /* It accepts and says nothing. */
@@ -446,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_closes_under_questions),
 		cmocka_unit_test(test_wrong_name),
 		cmocka_unit_test(test_no_tls_there),
+		cmocka_unit_test(test_hangs_up_in_handshake),
 		cmocka_unit_test(test_silent_handshake),
 		cmocka_unit_test(test_suspect),
 		cmocka_unit_test(test_learns_idle_time),
