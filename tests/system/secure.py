@@ -132,6 +132,7 @@ class DotUpstream(Upstream):
     def __init__(self, cert, ca, *, name=NAME, port=0, **tls):
         self.ca, self.name = ca, name
         self.hellos, self.tried = [], 0
+        self.heard = 0          # messages, larder's own questions included
         self._names = {}
         self.set_certificate(cert, **tls)
         super().__init__(udp=False, port=port)
@@ -155,7 +156,11 @@ class DotUpstream(Upstream):
     def reset(self):
         super().reset()
         self.hellos.clear()
-        self.tried = 0
+        self.tried = self.heard = 0
+
+    def _take(self, ctx):
+        self.heard += 1
+        super()._take(ctx)
 
     def _serve_tcp(self, sock, src, conn):
         self.tried += 1
@@ -304,7 +309,6 @@ class Http:
         if request.field(":method") == "GET" and "?dns=" in path:
             text = path.split("?dns=", 1)[1]
             wire = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        self.upstream.requests.append(request)
         self.upstream._take(HttpContext(self.upstream, self.src, wire,
                                         request, self))
 
@@ -375,6 +379,11 @@ class DohUpstream(DotUpstream):
         self.requests.clear()
         self.resets.clear()
         self.settings.clear()
+
+    def _take(self, ctx):
+        if ctx.name != ".":     # larder's own question: it is in no log either
+            self.requests.append(ctx.request)
+        super()._take(ctx)
 
     def _serve_secure(self, secure, src, conn):
         http = Http(self, secure, src, conn)

@@ -98,7 +98,7 @@ def assert_refused(larder, *servers, says=None):
     assert took < 4.3
     for each in servers:
         assert each.tried, "no connection was tried"
-        assert not each.log, [str(e.msg) for e in each.log]
+        assert not each.heard, [str(e.msg) for e in each.log]
     if says:
         assert says in larder.log(), larder.log()
 
@@ -255,6 +255,7 @@ def test_tls_02_certificate_changes_while_running(kind, ca, cert):
 OLD = "ALL:@SECLEVEL=0"
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_tls_01_old_versions_are_not_spoken(ca, cert):
     """TLS-01: U speaks TLS 1.1 at most: unusable.  1.2 and 1.3 alone: fine."""
     version = ssl.TLSVersion
@@ -571,15 +572,14 @@ def test_tls_11_silently_lost_with_another_upstream(kind, server, upstream):
 
 @BOTH
 def test_tls_11_silently_lost_and_alone(kind, server):
-    """TLS-11: the same with no other upstream: under 3 s, and the lost one
-    gets no more questions."""
+    """TLS-11: the same with no other upstream: within 500 ms over a second
+    connection, and the lost one soon gets no more questions."""
     with Relay((server.host, server.port)) as relay, \
             larder_over(server.conf(relay.url), steady=False) as larder:
         for _ in range(3):
             assert_answered(larder)
         relay.lose_all()
-        assert_answered(larder, within=3)
-        for _ in range(3):
+        for _ in range(4):
             assert_answered(larder, within=0.5)
         assert len(relay.passages) == 2
 
@@ -648,6 +648,23 @@ def test_tls_10_any_order(kind, server):
         assert got[i].question[0].text == name
         assert got[i].a() == [address(name)]
     assert len(server.hellos) == 1
+
+
+def test_tls_10_a_record_for_each_question(dot):
+    """TLS-10: questions that leave together are TLS records of their own:
+    some servers (dnsdist 1.7) take one question out of each."""
+    with Relay((dot.host, dot.port)) as relay, larder_over(
+            dot.conf(relay.url), conf={"resend-after": "1s"}) as larder, \
+            larder.tcp() as conn:
+        for i in range(8):
+            conn.send(query(fresh_name(), id=i))
+        assert all(conn.recv(3) is not None for _ in range(8))
+        sizes = [len(body) for passage in relay.passages
+                 for kind, body in tls_records(passage.to_server)
+                 if kind == 23]
+    question = 2 + 128 + 1 + 16         # length, padded, TLS's type and tag
+    assert sizes.count(question) >= 8, sizes
+    assert max(sizes) == question, sizes
 
 
 @BOTH
