@@ -12,7 +12,7 @@
 # tree) before.  Every function says what failed and returns non-zero.
 
 # The one place where the packages are listed (names of Debian 12).
-packages_build="gcc libc6-dev make autoconf automake pkg-config
+packages_build="ca-certificates gcc libc6-dev make autoconf automake pkg-config
 	libuv1-dev libgnutls28-dev libnghttp2-dev libyaml-dev libjansson-dev libmicrohttpd-dev libsystemd-dev"
 packages_try="bind9-dnsutils nsd"
 packages_check="libcmocka-dev python3 python3-pytest python3-dnspython python3-cryptography python3-h2
