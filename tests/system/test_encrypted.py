@@ -318,7 +318,7 @@ def test_doh_03_http_is_refused():
 def plain_server(answer):
     """A TCP server that says `answer(sock, octets)` to what comes first."""
     heard = []
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", harness.free_port()))
 
     def serve():
         while True:
