@@ -443,10 +443,13 @@ static enum net_verdict resolver_miss(struct now *n)
 	return NET_LATER;
 }
 
-/* Does a failure that was seen in this epoch of the route still count? */
+/* Does a failure that was seen in this epoch of the route still count?  While no upstream works, silence is theirs and
+ * not the question's: it waits with the others for one that comes back, since that may be any moment. */
 static bool resolver_holds(const struct now *n, uint16_t epoch)
 {
-	return !epoch || epoch == route_epoch(n->r->view, n->route);
+	const struct view *v = n->r->view;
+
+	return !epoch || (epoch == route_epoch(v, n->route) && !route_is_stranded(v, n->route));
 }
 
 /* An answer is known, but past its TTL: it is used at once where waiting is no use, else after a while. */
