@@ -10,6 +10,7 @@ Each is one process on loopback with its configuration in the chain's folder.
 import socket
 import time
 
+import harness
 import realservers
 from realservers import which
 
@@ -18,7 +19,8 @@ class SecureServer(realservers.Server):
     dot = doh = clear = None
 
     def __init__(self, chain, cert):
-        super().__init__(chain.dir)
+        # Below the ephemeral range: no connection takes it during a restart.
+        super().__init__(chain.dir, port=harness.free_port())
         self.chain, self.cert, self._ports = chain, cert, {}
         self.key = self.dir / f"{cert.path.stem}-key.pem"
         text = cert.path.read_text()
@@ -32,7 +34,7 @@ class SecureServer(realservers.Server):
     def place(self, what):
         """An address for one of its doors, the same after a restart."""
         if what not in self._ports:
-            self._ports[what] = realservers._free_port(self.host)
+            self._ports[what] = harness.free_port(self.host)
         return f"{self.host}:{self._ports[what]}"
 
     def _await(self):
