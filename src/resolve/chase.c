@@ -113,7 +113,7 @@ void flight_chase(struct flight *f, const struct dns_answer *chain, const struct
 		flight_fail_plainly(f, DNS_EDE_NONE);
 		return;
 	}
-	flight_stop_asking(f);		/* it is not over, so it stays */
+	flight_stop_asking(f);
 	ask.route = policy_route(policy, f->target.octets, f->target.len);
 	ask.key.qname = f->target.octets;
 	ask.key.qname_len = f->target.len;

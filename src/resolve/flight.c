@@ -113,7 +113,7 @@ static void flight_free(struct flight *f)
 }
 
 /* One that is over goes when none of its tries is left. */
-void flight_look_if_done(struct flight *f)
+static void flight_look_if_done(struct flight *f)
 {
 	if (f->over && !flight_open_count(f))
 		flight_free(f);
@@ -125,7 +125,6 @@ void flight_stop_asking(struct flight *f)
 	flight_unpark(f);
 	for (unsigned i = 0; i < f->try_count; i++)
 		exchange_end(&f->tries[i]);
-	flight_look_if_done(f);
 }
 
 /* Not under way any more: it leaves the count, and whoever is parked may have its place. */

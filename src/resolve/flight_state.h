@@ -117,9 +117,8 @@ void flight_succeed(struct flight *f, const struct dns_answer *answer, const str
 void flight_fail_plainly(struct flight *f, uint32_t ede);	/* SERVFAIL, and no server is to blame */
 void flight_fail_unheld(struct flight *f, uint32_t ede);	/* the same, and it may be asked again at once */
 void flight_give_up(struct flight *f);			/* nothing is left to try */
-/* flight.c: no try is open after that.  The flight may have been over, and is gone then. */
+/* flight.c: no try is open after that, and none will follow; the flight is not over. */
 void flight_stop_asking(struct flight *f);
-void flight_look_if_done(struct flight *f);
 
 /* send.c */
 void     flight_send_first(struct flight *f);	/* or park it */
