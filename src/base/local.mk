@@ -1,6 +1,7 @@
 liblarder_a_SOURCES += \
 	src/base/addr.c src/base/addr.h \
 	src/base/clock.c src/base/clock.h \
+	src/base/keep.c src/base/keep.h \
 	src/base/list.h \
 	src/base/log.c src/base/log.h \
 	src/base/rng.c src/base/rng.h \

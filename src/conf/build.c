@@ -769,6 +769,7 @@ void conf_destroy(struct conf *c)
 	free(c->listen);
 	free(c->user);
 	free(c->control_socket);
+	free(c->state_directory);
 	free(c->resolv_file);
 	conf_settings_free(c->origins);
 	free(c);

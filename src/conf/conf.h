@@ -43,6 +43,7 @@ struct conf {
 	char           *user;			/* NULL: stay who we are */
 	unsigned        threads;
 	char           *control_socket;		/* NULL: none */
+	char           *state_directory;	/* for base/keep.h; NULL: nothing is kept */
 	enum log_level  log_level;
 
 	struct upstream_conf *upstreams;	/* each URL once, those of forward first */

@@ -50,6 +50,8 @@ const struct conf_option conf_options[] = {
 	  "Answer special-use names (localhost, home.arpa, private reverse zones …) here." },
 	{ "control-socket", CONF_PATH, 0, 107, "/run/larder/io.larder", FIELD(control_socket),
 	  "Socket that larderctl talks to; empty: none." },
+	{ "state-directory", CONF_PATH, 0, 4095, "/var/lib/larder", FIELD(state_directory),
+	  "Folder for what is worth knowing at the next start; empty: nothing is kept." },
 	{ "metrics-listen", CONF_ENDPOINTS, 1, CONF_LIST_MAX, NULL, FIELD(http.listen),
 	  "Addresses (port 9153 unless given) and socket files that serve metrics and health over HTTP." },
 	{ "metrics-hosts", CONF_HOSTS, 1, CONF_LIST_MAX, NULL, FIELD(http.hosts),

@@ -12,6 +12,7 @@
 
 #include "daemon/daemon.h"
 
+#include "base/keep.h"
 #include "base/log.h"
 #include "daemon/daemon_state.h"
 #include "daemon/sockets.h"
@@ -299,6 +300,8 @@ static void daemon_warn_of_restart(const struct conf *old, const struct conf *ne
 		log_warning("`cache: size` takes effect at the next start");
 	if (strcmp(old_socket, new_socket))
 		log_warning("`control-socket` takes effect at the next start");
+	if (strcmp(old->state_directory ? old->state_directory : "", new->state_directory ? new->state_directory : ""))
+		log_warning("`state-directory` takes effect at the next start");
 	if (strcmp(old->user ? old->user : "", new->user ? new->user : ""))
 		log_warning("`user` takes effect at the next start");
 }
@@ -444,6 +447,21 @@ static void daemon_own_sockets(const struct daemon *d, uid_t uid, gid_t gid)
 		log_warning("control socket %s: its group cannot be changed: %s", path, strerror(errno));
 }
 
+/* Made while we may, and only for who has something to keep there. */
+static void daemon_make_state_directory(const struct conf *conf, uid_t uid, gid_t gid)
+{
+	bool needed = false;
+	int  err;
+
+	for (size_t i = 0; i < conf->upstream_count; i++)
+		needed |= conf->upstreams[i].tls != NULL;
+	if (!needed || geteuid() != 0 || !conf->state_directory)
+		return;
+	err = keep_make(conf->state_directory, uid, gid);
+	if (err < 0)
+		log_info("state directory %s cannot be made: %s", conf->state_directory, strerror(-err));
+}
+
 static bool daemon_drop_root(const struct daemon *d)
 {
 	const struct conf *conf = d->conf;
@@ -451,6 +469,7 @@ static bool daemon_drop_root(const struct daemon *d)
 
 	if (!conf->user) {
 		daemon_own_sockets(d, (uid_t)-1, (gid_t)-1);
+		daemon_make_state_directory(conf, (uid_t)-1, (gid_t)-1);
 		return true;
 	}
 	if (geteuid() != 0) {
@@ -467,6 +486,7 @@ static bool daemon_drop_root(const struct daemon *d)
 		return false;
 	}
 	daemon_own_sockets(d, pw->pw_uid, pw->pw_gid);
+	daemon_make_state_directory(conf, pw->pw_uid, pw->pw_gid);
 	if (initgroups(conf->user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0) {
 		log_error("cannot become user %s: %s", conf->user, strerror(errno));
 		return false;

@@ -946,7 +946,8 @@ class Larder:
         listen = [a.replace("{port}", str(port))
                   for a in (listen or ["127.0.0.1:{port}"])]
         self.base = {"listen": listen, "threads": 1,
-                     "control-socket": self.control}
+                     "control-socket": self.control,
+                     "state-directory": os.path.join(self.dir, "state")}
         if steady:
             self.base = _merge(self.base, self.STEADY)
         if isinstance(forward, (str, Upstream)):

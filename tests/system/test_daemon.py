@@ -38,7 +38,8 @@ KEYS = {
     "listen", "forward", "resolv-file", "allow", "user", "threads",
     "query-timeout", "resolve-timeout", "resend-after", "max-flights",
     "edns-size", "case-mixing", "local-names", "control-socket",
-    "metrics-listen", "metrics-hosts", "metrics-names", "log-level",
+    "state-directory", "metrics-listen", "metrics-hosts", "metrics-names",
+    "log-level",
     "policy", "route-policy", "tcp", "limits", "cache", "identity", "upstreams", "routes",
 }
 SUB_KEYS = {

@@ -19,6 +19,10 @@ unit_tests += tests/unit/test_clock
 tests_unit_test_clock_SOURCES = tests/unit/test_clock.c tests/unit/unit.h
 tests_unit_test_clock_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_keep
+tests_unit_test_keep_SOURCES = tests/unit/test_keep.c tests/unit/unit.h
+tests_unit_test_keep_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_list
 tests_unit_test_list_SOURCES = tests/unit/test_list.c tests/unit/unit.h
 tests_unit_test_list_LDADD = $(unit_libs)
