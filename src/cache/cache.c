@@ -225,7 +225,8 @@ static void cache_copy(struct entry *e, uint32_t age_s, uint8_t *out, size_t roo
                        struct dns_answer *a)
 {
 	shard_answer(e, a);
-	found->head = (struct dns_reply_head){ .rcode = a->rcode, .ede = DNS_EDE_NONE };
+	found->head = (struct dns_reply_head){ .rcode = a->rcode, .ede = DNS_EDE_NONE,
+		                               .flags = a->authentic ? DNS_AD : 0 };
 	found->fit = dns_answer_write(a, age_s, out, room, &found->head, &found->len);
 	found->hits = shard_touch(e);
 }
@@ -274,8 +275,10 @@ bool cache_find_stale(struct cache *c, const struct cache_key *key, uint64_t now
 		cache_describe(e, now, found);
 		/* Somebody may have brought a fresh one meanwhile. */
 		cache_copy(e, found->left_ms > 0 ? (now - e->stored) / 16 : 0, out, room, found, &a);
-		if (found->left_ms <= 0)
+		if (found->left_ms <= 0) {
 			dns_answer_set_ttls(&a, ttl_s, out, found->len);
+			found->head.flags &= (uint16_t)~DNS_AD;		/* the signatures may have run out */
+		}
 	}
 	pthread_rwlock_unlock(&s->lock);
 	return e;
@@ -446,7 +449,7 @@ static void look_copy(struct look *l, const struct entry *e)
 	*seen = (struct cache_seen){
 		.key = { .qname = memcpy(qname, e->octets, e->qname_len), .qname_len = e->qname_len,
 			 .qtype = e->qtype, .variant = e->variant, .route = e->route },
-		.found.head = { .rcode = a.rcode, .ede = DNS_EDE_NONE },
+		.found.head = { .rcode = a.rcode, .ede = DNS_EDE_NONE, .flags = a.authentic ? DNS_AD : 0 },
 		.body = body,
 	};
 	cache_describe(e, l->now, &seen->found);

@@ -354,6 +354,7 @@ void shard_answer(const struct entry *e, struct dns_answer *out)
 		.kind = e->kind,
 		.rcode = e->rcode,
 		.crosses_route = e->marks & ENTRY_CROSSES,
+		.authentic = e->marks & ENTRY_AUTHENTIC,
 		.ttl_s = e->ttl_s,
 		.ancount = e->ancount,
 		.nscount = e->nscount,
@@ -419,7 +420,8 @@ struct entry *shard_store(struct shard *s, const struct cache_key *key, uint32_t
 	atomic_init(&e->seen, 0);
 	atomic_init(&e->hits, 0);
 	atomic_init(&e->claim, CACHE_UNCLAIMED);
-	e->marks = (uint8_t)((a->crosses_route ? ENTRY_CROSSES : 0) | (shard_is_alias(a) ? ENTRY_ALIAS : 0));
+	e->marks = (uint8_t)((a->crosses_route ? ENTRY_CROSSES : 0) | (shard_is_alias(a) ? ENTRY_ALIAS : 0) |
+	                     (a->authentic ? ENTRY_AUTHENTIC : 0));
 	memcpy(e->octets, key->qname, key->qname_len);
 	if (a->ttl_count)
 		memcpy(shard_ttl_at(e), a->ttl_at, a->ttl_count * sizeof(uint16_t));

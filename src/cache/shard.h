@@ -15,6 +15,7 @@
 enum entry_mark {
 	ENTRY_CROSSES = 1,	/* an alias led to names of another route */
 	ENTRY_ALIAS = 2,	/* the name was an alias */
+	ENTRY_AUTHENTIC = 4,
 };
 
 /* One answer: header, qname, TTL offsets, body.  No pointers: it can be moved and written to disk. */

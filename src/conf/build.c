@@ -193,7 +193,7 @@ static void build_allow(struct build *b)
 struct build_source {
 	struct conf_url            url;
 	const struct conf_text    *t;		/* where the URL stands */
-	const struct conf_setting *pins, *ca, *method;	/* what its section says; NULL: nothing */
+	const struct conf_setting *pins, *ca, *method, *trusted;	/* what its section says; NULL: nothing */
 };
 
 static void build_source_init(struct build_source *s, const struct conf_setting *entry, const struct conf_text *t)
@@ -205,6 +205,16 @@ static void build_source_init(struct build_source *s, const struct conf_setting 
 	s->pins = conf_setting_find_part(entry, "upstreams.*.pins");
 	s->ca = conf_setting_find_part(entry, "upstreams.*.ca");
 	s->method = conf_setting_find_part(entry, "upstreams.*.method");
+	s->trusted = conf_setting_find_part(entry, "upstreams.*.trusted");
+}
+
+static bool build_is_trusted(struct build *b, const struct build_source *s)
+{
+	union conf_value v = { .number = 0 };
+
+	if (s->trusted && s->trusted->count)
+		build_value(&conf_options[conf_option_index("upstreams.*.trusted")], &s->trusted->texts[0], &v);
+	return v.number;
 }
 
 /* What does not go together. */
@@ -216,6 +226,9 @@ static bool build_source_is_sound(struct build *b, const struct build_source *s)
 	if (misplaced)
 		BUILD_MISTAKE(b, &misplaced->key.at, "\"%s\" is for tls:// and https:// upstreams only",
 			      misplaced->key.text);
+	else if (build_is_trusted(b, s) && !encrypted)
+		BUILD_MISTAKE(b, &s->trusted->key.at, "\"trusted\" is for upstreams that show who they are, over "
+			      "tls:// or https://");
 	else if (s->method && s->url.proto != UPSTREAM_HTTPS)
 		BUILD_MISTAKE(b, &s->method->key.at, "\"method\" is for https:// upstreams only");
 	else if (s->ca && !named)
@@ -397,6 +410,7 @@ static bool build_fill(struct build *b, const struct build_source *s, const char
 		build_value(&conf_options[conf_option_index("upstreams.*.method")], &s->method->texts[0], &v);
 		u->http.method = (enum h2_method)v.number;
 	}
+	u->trusted = build_is_trusted(b, s);
 	u->name = build_copy(b, text);	/* until build_names() */
 	u->url = build_copy(b, text);
 	u->tls = conf_url_is_encrypted(&s->url) ? build_peer(b, s) : NULL;
@@ -563,7 +577,7 @@ static void build_names(struct build *b)
 
 /* ---- routes ---- */
 
-/* FNV-1a over suffix and URLs: the same in each process and after each reload, because cache
+/* FNV-1a over suffix, URLs and whose word counts: the same in each process and after each reload, because cache
  * entries carry it.  Two routes with the same number would share what must stay apart, so a second
  * one takes the next that is free. */
 static uint32_t build_route_id(const struct conf *c, const struct route_conf *r)
@@ -573,11 +587,14 @@ static uint32_t build_route_id(const struct conf *c, const struct route_conf *r)
 	for (size_t i = 0; i < r->suffix_len; i++)
 		h = (h ^ r->suffix[i]) * 16777619u;
 	for (size_t i = 0; i < r->upstream_count; i++) {
-		const char *p = c->upstreams[r->upstreams[i]].url;
+		const struct upstream_conf *u = &c->upstreams[r->upstreams[i]];
+		const char                 *p = u->url;
 
 		do
 			h = (h ^ (uint8_t)*p) * 16777619u;
 		while (*p++);
+		if (u->trusted)
+			h = (h ^ 1) * 16777619u;
 	}
 	for (size_t i = 0; i < c->policy.route_count; i++)
 		if (!h || c->policy.routes[i].id == h) {

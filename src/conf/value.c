@@ -155,10 +155,7 @@ static int value_bool(const struct conf_option *o, const char *text, int64_t *ou
 			*out = i & 1;
 			if (o->size || !*out)
 				return 0;
-			return conf_why(why, !strcmp(o->name, "upstreams.*.trusted") ?
-					"\"%s\" is not built yet, not even for upstreams that tls:// or https:// "
-					"authenticates: only no is possible" :
-					"\"%s\" is not built yet: only no is possible", o->name);
+			return conf_why(why, "\"%s\" is not built yet: only no is possible", o->name);
 		}
 	return conf_why(why, "\"%s\" takes yes or no, not \"%s\"", o->name, conf_clip(text, clip));
 }

@@ -31,6 +31,7 @@ struct dns_answer {
 	uint8_t         kind;		/* enum dns_answer_kind */
 	uint8_t         rcode;		/* for NXDOMAIN behind an alias the kind is NODATA, this NXDOMAIN */
 	bool            crosses_route;	/* an alias led to names of another route */
+	bool            authentic;	/* whoever may be believed says that its DNSSEC signatures hold */
 	uint32_t        ttl_s;		/* how long it may be kept; 0: not beyond those who wait for it */
 	uint16_t        ancount, nscount, arcount;
 	uint16_t        ttl_count;

@@ -214,8 +214,9 @@ static size_t dns_opt_write(uint8_t *p, const struct dns_query *q, const struct 
 size_t dns_reply_finish(uint8_t *out, size_t len, const struct dns_query *q,
                         const struct dns_reply_head *head)
 {
+	uint16_t ad = q->dnssec_ok ? DNS_AD : q->flags & DNS_AD;
 	uint16_t flags = (uint16_t)(DNS_QR | DNS_RA | (q->flags & (DNS_OPCODE | DNS_RD | DNS_CD)) |
-	                            (head->flags & (DNS_AA | DNS_AD | DNS_TC)));
+	                            (head->flags & (DNS_AA | DNS_TC | ad)));
 	uint16_t rcode = head->rcode;
 
 	if (rcode > 15 && !q->has_opt)

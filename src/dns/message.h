@@ -115,7 +115,8 @@ int dns_query_read(const uint8_t *octets, size_t len, bool stream, struct dns_qu
 /* What a reply to q says beside its records. */
 struct dns_reply_head {
 	uint16_t rcode;			/* 0 to 4095; over 15 needs the client's OPT */
-	uint16_t flags;			/* AA, AD and TC as wanted; everything else is filled in */
+	uint16_t flags;			/* AA, TC, and AD for who asks for it (RFC 6840 s. 5.8), as wanted; everything
+					 * else is filled in */
 	uint16_t ancount, nscount, arcount;	/* records between question and OPT */
 	uint32_t ede;			/* DNS_EDE_NONE, or an extended error; left out when the client sent no OPT */
 	uint16_t udp_size;		/* what our OPT offers; a longer query is read all the same */

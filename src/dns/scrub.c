@@ -602,6 +602,7 @@ enum dns_scrub_verdict dns_scrub_join(struct dns_scrub *s, const struct dns_scru
 	out->rcode = from.rcode;
 	out->kind = from.kind == DNS_ANSWER_NXDOMAIN ? DNS_ANSWER_NODATA : from.kind;
 	out->crosses_route = true;
+	out->authentic = chain->authentic && rest->authentic;
 	out->ttl_s = from.ttl_s && chain->ttl_s ? scrub_life(s) : 0;
 	return scrub_write(s, q, out) ? DNS_SCRUB_ANSWER : DNS_SCRUB_FAILURE;
 }

@@ -14,7 +14,7 @@
 struct route_conf {
 	uint8_t  suffix[256];		/* wire form, lower case; the root for `forward` */
 	uint8_t  suffix_len;
-	uint32_t id;			/* hash of suffix and upstream URLs: stable over reloads */
+	uint32_t id;			/* hash of suffix, upstream URLs and `trusted`: stable over reloads */
 	size_t  *upstreams;		/* indices into conf.upstreams */
 	size_t   upstream_count;
 	enum upstream_policy choice;	/* among them */

@@ -92,6 +92,7 @@ static bool flight_chase_in_cache(struct flight *f, const struct cache_key *key,
 	}
 	rest.kind = found.kind;
 	rest.rcode = (uint8_t)found.head.rcode;
+	rest.authentic = found.head.flags & DNS_AD;
 	rest.ancount = found.head.ancount;
 	rest.nscount = found.head.nscount;
 	rest.arcount = found.head.arcount;

@@ -308,6 +308,7 @@ static void client_on_done(struct waiter *w, const struct dns_answer *answer, co
 			client_send(c, &head, 0, client_outcome(c));
 		return;
 	}
+	head.flags = answer->authentic ? DNS_AD : 0;
 	if (dns_answer_write(answer, 0, body, resolver_room(r, &c->query, c->path.proto, &head), &head,
 	                     &len) == DNS_FIT_NOT) {
 		/* An extended error gives way before data does; that it is missing is said by TC (RFC 8914 s. 3). */

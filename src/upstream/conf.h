@@ -5,6 +5,7 @@
 #include "base/addr.h"
 #include "net/h2.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum upstream_proto {
@@ -31,6 +32,7 @@ struct upstream_conf {
 	char               *url;	/* normal form, e.g. udp://192.0.2.1:53; identity over reloads */
 	enum upstream_proto proto;
 	struct addr         addr;
+	bool                trusted;	/* it is who it should be, and its AD flag is believed (RFC 4035 s. 4.6) */
 	struct tls_peer    *tls;	/* TLS and HTTPS: whom to expect; a reference */
 	struct h2_target    http;	/* HTTPS */
 };

@@ -135,7 +135,8 @@ static size_t exchange_write_query(struct exchange *x, uint8_t *msg)
 	size_t                          at = DNS_HEADER_LEN, len = q->scrub.qname_len, options;
 
 	memset(msg, 0, DNS_HEADER_LEN);
-	wire_put_u16(msg + 2, (uint16_t)(DNS_RD | (q->checking_disabled ? DNS_CD : 0)));
+	wire_put_u16(msg + 2, (uint16_t)(DNS_RD | (q->checking_disabled ? DNS_CD : 0) |
+	                                 (x->channel->upstream->conf.trusted ? DNS_AD : 0)));	/* RFC 6840 s. 5.7 */
 	wire_put_u16(msg + 4, 1);
 	wire_put_u16(msg + 10, x->with_edns);
 	memcpy(msg + at, q->scrub.qname, len);
@@ -288,6 +289,7 @@ static void exchange_on_reply(struct exchange *x, const uint8_t *msg, size_t len
 	struct dns_answer          answer;
 	struct dns_name            target;
 	struct cursor              options;
+	enum dns_scrub_verdict     verdict;
 	bool                       has_opt = exchange_find_opt(msg, len, &options);
 
 	if (has_opt)
@@ -308,7 +310,9 @@ static void exchange_on_reply(struct exchange *x, const uint8_t *msg, size_t len
 		return;
 	}
 	query.age_s = x->send.age_s;
-	switch (dns_scrub_reply(env->scrub, msg, len, &query, &answer, &target)) {
+	verdict = dns_scrub_reply(env->scrub, msg, len, &query, &answer, &target);
+	answer.authentic = x->channel->upstream->conf.trusted && flags & DNS_AD;
+	switch (verdict) {
 	case DNS_SCRUB_ANSWER:
 		exchange_note_answer(x);
 		exchange_finish(x, EXCHANGE_ANSWER, &answer, NULL);

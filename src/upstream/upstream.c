@@ -69,7 +69,8 @@ void upstream_slept(struct upstream *u, uint64_t now_us)
 bool upstream_is(const struct upstream *u, const struct upstream_conf *conf)
 {
 	return !strcmp(u->conf.url, conf->url) && !strcmp(u->conf.name, conf->name) &&
-	       tls_peer_equal(u->conf.tls, conf->tls) && u->conf.http.method == conf->http.method;
+	       tls_peer_equal(u->conf.tls, conf->tls) && u->conf.http.method == conf->http.method &&
+	       u->conf.trusted == conf->trusted;
 }
 
 struct channel *channel_new(struct upstream *u, const struct upstream_env *env)

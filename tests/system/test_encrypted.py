@@ -696,6 +696,36 @@ def test_flag_03_ad_of_an_upstream_that_is_not_marked(kind, server):
             assert larder.ask(name, ad=1).ad == 0
 
 
+@BOTH
+@pytest.mark.parametrize("ad", [0, 1])
+def test_flag_03_04_05_ad_of_a_trusted_upstream(kind, server, ad):
+    """FLAG-03, FLAG-04, FLAG-05: AD of an authenticated upstream that is
+    marked as trusted reaches the clients that set AD or DO, from the miss and
+    from the cache, and it is asked for whatever the client set."""
+    server.handler = lambda ctx: ctx.send(reply(
+        ctx.msg, [rr(ctx.name, "A", 300, "192.0.2.1")], ad=ad))
+    with larder_over({**server.conf(), "trusted": True}) as larder:
+        for first, do in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            name = fresh_name()
+            for wanted in (first, 1, 0):
+                msg = larder.ask(name, ad=wanted, opt=Opt(do=do))
+                assert (msg.a(), msg.ad) == (A, ad and (wanted or do)), msg
+            assert [e.msg.ad for e in server.entries(name)] == [1]
+
+
+def test_flag_03_trust_ends_with_a_reload(dot):
+    """FLAG-03: what a server said while it was trusted is not passed on any
+    more once it is not."""
+    dot.handler = lambda ctx: ctx.send(reply(
+        ctx.msg, [rr(ctx.name, "A", 300, "192.0.2.1")], ad=1))
+    name = fresh_name()
+    with larder_over({**dot.conf(), "trusted": True}) as larder:
+        assert larder.ask(name, ad=1).ad == 1
+        larder.rewrite({"forward": ["u0"], "upstreams": {"u0": dot.conf()}})
+        assert larder.ctl("reload").returncode == 0
+        assert larder.ask(name, ad=1).ad == 0
+
+
 # --- padding ----------------------------------------------------------------
 
 def test_pad_01_02_sizes(dot, doh):

@@ -3,8 +3,8 @@
 FLAG-03 and FLAG-05 ask for AD only of servers that are marked trusted and
 reached over an authenticated transport.  Neither exists over plain UDP and
 TCP, so here AD of an upstream is never believed, none is ever asked for, and
-`trusted: yes` is a mistake in the configuration.  Left out, being of tier
-dnssec: FLAG-07, -09, -10, -11; of FLAG-12 the blocked and the made-up
+`trusted: yes` is a mistake in the configuration; test_encrypted.py has the
+servers that are believed.  Left out, being of tier dnssec: FLAG-07, -09, -10, -11; of FLAG-12 the blocked and the made-up
 answers (tier policy).
 """
 

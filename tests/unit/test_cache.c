@@ -99,7 +99,7 @@ struct known {
 	uint8_t  kind, failures;
 	uint8_t  hits, claim;
 	uint16_t epoch;
-	bool     crosses, alias;
+	bool     crosses, alias, authentic;
 };
 
 struct model {
@@ -246,6 +246,7 @@ static void model_check_copied(const struct model *m, struct known *k, const str
 	if (k->alias)
 		sample_alias(&want);
 	holds(m->d, found->head.rcode == want.answer.rcode);
+	holds(m->d, found->head.flags == (k->authentic && found->left_ms > 0 ? DNS_AD : 0));	/* FLAG-03 */
 	holds(m->d, found->fit == DNS_FIT_WHOLE && found->len == BODY_LEN);
 	holds(m->d, found->head.ancount == 1 && found->head.nscount == 2 && found->head.arcount == 3);
 	holds(m->d, get_u32(out + 6) == first_s && get_u32(out + 23) == second_s);
@@ -376,11 +377,13 @@ static void model_put(struct model *m)
 
 	kind = kind > DNS_ANSWER_NXDOMAIN ? DNS_ANSWER_POSITIVE : kind;
 	k = (struct known){ .is = true, .stored = model_time(m), .ttl_s = ttl_s, .mark = m->next_mark,
-	                    .kind = (uint8_t)kind, .crosses = dice_one_in(m->d, 4), .alias = dice_one_in(m->d, 4) };
+	                    .kind = (uint8_t)kind, .crosses = dice_one_in(m->d, 4), .alias = dice_one_in(m->d, 4),
+	                    .authentic = dice_one_in(m->d, 4) };
 	sample_make(&s, (enum dns_answer_kind)kind, ttl_s, m->next_mark++);
 	if (k.alias)
 		sample_alias(&s);
 	s.answer.crosses_route = k.crosses;
+	s.answer.authentic = k.authentic;
 	err = cache_put(m->cache, &p.key, &s.answer, m->now_ms);
 	holds(m->d, err == 0);
 	p.failure->is = false;			/* holds begin anew */

@@ -654,6 +654,8 @@ static void test_route_ids(void **state)
 	struct conf *a = rig_good("forward: [192.0.2.1]\nroutes: {a: [192.0.2.2], b: [192.0.2.2], c: [192.0.2.2, 192.0.2.3]}\n");
 	struct conf *b = rig_good("routes: {x: [192.0.2.9], c: [192.0.2.3, 192.0.2.2], A.: [udp://192.0.2.2:53]}\nforward: [one]\nupstreams: {one: {url: 192.0.2.1}}\n");
 	struct conf *tcp = rig_good("forward: [tcp://192.0.2.1]\n");
+	struct conf *tls = rig_good("forward: ['tls://192.0.2.1#a.example']\n");
+	struct conf *trusted = rig_good("forward: [t]\nupstreams: {t: {url: 'tls://192.0.2.1#a.example', trusted: yes}}\n");
 
 	(void)state;
 	for (size_t i = 0; i < a->policy.route_count; i++) {
@@ -665,6 +667,10 @@ static void test_route_ids(void **state)
 	assert_int_equal(a->policy.routes[1].id, b->policy.routes[3].id);
 	assert_int_not_equal(a->policy.routes[3].id, b->policy.routes[2].id);	/* order matters */
 	assert_int_not_equal(a->policy.routes[0].id, tcp->policy.routes[0].id);
+	assert_true(trusted->upstreams[0].trusted && !tls->upstreams[0].trusted);
+	assert_int_not_equal(trusted->policy.routes[0].id, tls->policy.routes[0].id);	/* AD is kept with answers */
+	conf_unref(tls);
+	conf_unref(trusted);
 	conf_unref(a);
 	conf_unref(b);
 	conf_unref(tcp);

@@ -484,12 +484,30 @@ static void test_finish(void **state)
 		len = dns_reply_finish(out, dns_reply_head_len(&q) + 100, &q, &head);
 		assert_int_equal(len, 12 + 17 + 100 + (with_opt ? 11 : 0));
 		assert_int_equal(out[2] << 8 | out[3],
-		                 DNS_QR | DNS_AA | DNS_TC | DNS_RD | DNS_RA | DNS_AD | (with_opt ? 0 : DNS_SERVFAIL));
+		                 DNS_QR | DNS_AA | DNS_TC | DNS_RD | DNS_RA | (with_opt ? 0 : DNS_SERVFAIL));
 		assert_int_equal(out[5], 1);
 		assert_int_equal(out[7], 1);
 		assert_int_equal(out[9], 2);
 		assert_int_equal(out[11], with_opt ? 4 : 3);
 		assert_int_equal(with_opt ? out[129 + 5] : 1, 1);	/* the upper part of 16 */
+	}
+}
+
+/* FLAG-04: AD goes to who sets AD or DO, if there is any. */
+static void test_ad_for_who_asks(void **state)
+{
+	uint8_t out[400];
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		struct dns_reply_head head = { .flags = i & 4 ? DNS_AD : 0, .ede = DNS_EDE_NONE };
+
+		draft_begin(&draft, 7, i & 1 ? DNS_RD | DNS_AD : DNS_RD);
+		draft_question(&draft, "www.example.", DNS_A, DNS_IN);
+		draft_opt(&draft, 1232, i & 2 ? 0x8000 : 0, NULL, 0);
+		assert_int_equal(read_draft(), DNS_NOERROR);
+		dns_reply_finish(out, dns_reply_head_len(&q), &q, &head);
+		assert_int_equal(out[3] & DNS_AD, i > 4 ? DNS_AD : 0);
 	}
 }
 
@@ -578,6 +596,7 @@ int main(void)
 		cmocka_unit_test(test_many_options),
 		cmocka_unit_test(test_keepalive),
 		cmocka_unit_test(test_finish),
+		cmocka_unit_test(test_ad_for_who_asks),
 		cmocka_unit_test(test_ede_text),
 		cmocka_unit_test(test_mutants),
 	};

@@ -1254,7 +1254,10 @@ static void test_join(void **state)
 		struct dns_answer chain = chain_out(rows[i].qtype);
 		struct dns_answer rest = rest_of(rows[i].add, rows[i].qtype, rows[i].rcode);
 
+		chain.authentic = i & 1;
+		rest.authentic = i & 2;
 		assert_int_equal(join(&chain, &rest), DNS_SCRUB_ANSWER);
+		assert_int_equal(answer.authentic, (i & 3) == 3);	/* FLAG-03: all of it, or nothing */
 		assert_int_equal(answer.kind, rows[i].kind);
 		assert_int_equal(answer.rcode, rows[i].rcode);
 		assert_int_equal(answer.ancount, rows[i].an);
