@@ -33,6 +33,7 @@ struct conf_http {
 	size_t                listen_count;	/* 0: no HTTP */
 	char                **hosts;		/* names that clients may use for us */
 	size_t                host_count;
+	bool                  names;		/* may HTTP tell which names are asked for? */
 };
 
 struct conf {

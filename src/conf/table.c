@@ -56,7 +56,7 @@ const struct conf_option conf_options[] = {
 	  "Addresses (port 9153 unless given) and socket files that serve metrics and health over HTTP." },
 	{ "metrics-hosts", CONF_HOSTS, 1, CONF_LIST_MAX, NULL, FIELD(http.hosts),
 	  "Host names that HTTP clients may use, besides localhost and the addresses listened on." },
-	{ "metrics-names", CONF_BOOL, 0, 0, "no", NOWHERE,
+	{ "metrics-names", CONF_BOOL, 0, 1, "no", FIELD(http.names),
 	  "Show over HTTP which names are asked for." },
 	{ "log-level", CONF_LEVEL, 0, LOG_LEVEL_DEBUG, "notice", FIELD(log_level),
 	  "Least important lines that are logged." },

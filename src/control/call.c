@@ -57,6 +57,7 @@ static const struct call_method {
 	    { "type", JSON_STRING, false },
 	    { "dnssec_ok", JSON_TRUE, false },
 	    { "checking_disabled", JSON_TRUE, false } } },
+	{ "io.larder.Slow", CALL_COUNTERS, larder_slow, { { 0 } } },	/* names only with CALL_NAMES */
 	{ "io.larder.CacheDump", CALL_NAMES, larder_cache_dump, { { 0 } } },
 };
 

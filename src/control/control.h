@@ -11,6 +11,7 @@
 
 #include "cache/cache.h"
 #include "dns/name.h"
+#include "resolve/slow.h"
 #include "resolve/trace.h"
 #include "stats/stats.h"
 #include "upstream/health.h"
@@ -61,6 +62,14 @@ struct control_route {
 	size_t      upstreams[CONTROL_UPSTREAMS_MAX];	/* by their places in what upstreams() gives */
 };
 
+/* The latest queries that clients waited long for, newest first. */
+struct control_slow {
+	uint64_t          over_us;		/* what counts as long */
+	uint64_t          dropped;		/* too many at once: not noted, since the start */
+	size_t            count;
+	struct slow_query queries[SLOW_QUERIES];
+};
+
 /* What the daemon can be asked.  All run on the main thread and do not block for long;
  * what is at out comes zeroed, and pointers put there are borrowed until the loop turns. */
 struct control_ops {
@@ -90,6 +99,7 @@ struct control_ops {
 	 * is none, for want of memory or since larderd stops.  0, or -EBUSY, or -ENOMEM: it is not called. */
 	int (*trace)(void *arg, const struct trace_question *q,
 	             void (*done)(void *done_arg, const struct trace_report *report), void *done_arg);
+	void (*slow)(void *arg, struct control_slow *out);
 	gid_t group;	/* whose members may see names; PEER_NOBODY: nobody's */
 	void *arg;
 };

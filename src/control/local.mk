@@ -14,6 +14,7 @@ liblarder_a_SOURCES += \
 	src/control/larder.c \
 	src/control/larder_cache.c \
 	src/control/larder_route.c \
+	src/control/larder_slow.c \
 	src/control/larder_trace.c \
 	src/control/peer.c src/control/peer.h \
 	src/control/records.c src/control/records.h \

@@ -8,8 +8,10 @@
 #define LARDER_CONTROL_REPLY_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
+struct control_slow;
 struct control_status;
 struct histogram_view;
 struct stats_row;
@@ -24,5 +26,7 @@ json_t *reply_counters(const struct stats_row *rows, const uint64_t *counters, s
 /* Adds p50_us, p90_us and p99_us to into, which may be NULL.  Gives into; or NULL, with into freed. */
 json_t *reply_add_quantiles(json_t *into, const struct histogram_view *h);
 json_t *reply_latency(const struct histogram_view *h);
+/* {queries, over_us, dropped}, as the method Slow replies; names: may they be told? (larder_slow.c) */
+json_t *reply_slow(const struct control_slow *s, bool names);
 
 #endif

@@ -229,6 +229,12 @@ static int daemon_trace(void *arg, const struct trace_question *q,
 	return d->started ? traces_order(&d->traces, d->workers[0], q, done, done_arg) : -EBUSY;
 }
 
+static void daemon_slow(void *arg, struct control_slow *out)
+{
+	(void)arg;
+	out->over_us = 100000;
+}
+
 /* /run/larder may not be there when larderd is started by hand. */
 static void daemon_make_socket_dir(const char *path)
 {
@@ -267,6 +273,7 @@ static struct control_ops daemon_ops(struct daemon *d)
 		.look_at = daemon_look_at,
 		.look = daemon_look,
 		.trace = daemon_trace,
+		.slow = daemon_slow,
 		.group = daemon_control_group(PEER_NOBODY),
 		.arg = d,
 	};

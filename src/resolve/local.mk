@@ -7,5 +7,6 @@ liblarder_a_SOURCES += \
 	src/resolve/send.c \
 	src/resolve/resolver.c src/resolve/resolver.h \
 	src/resolve/setup.c src/resolve/setup.h \
+	src/resolve/slow.h \
 	src/resolve/trace.c src/resolve/trace.h
 EXTRA_DIST += src/resolve/README.md

@@ -129,6 +129,17 @@ static int fuzz_trace(void *arg, const struct trace_question *q,
 	return q->name.len & 1 ? -EBUSY : -ENOMEM;
 }
 
+/* What an upstream is called, and why, may hold anything. */
+static void fuzz_slow(void *arg, struct control_slow *out)
+{
+	(void)arg;
+	out->count = 1;
+	out->over_us = out->dropped = UINT64_MAX;
+	dns_name_from_text("\\255\\000", &out->queries[0].name);
+	strcpy(out->queries[0].upstream, "\xff");
+	strcpy(out->queries[0].reason, "\xff\x01 is slow");
+}
+
 static void fuzz_check(const char *reply)
 {
 	json_t *json = json_loads(reply, JSON_REJECT_DUPLICATES, NULL);
@@ -195,7 +206,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.order = fuzz_order,
 		.flush = fuzz_flush, .reload = fuzz_reload, .config = fuzz_config,
 		.route = fuzz_route, .route_suffix = fuzz_route_suffix, .look_at = fuzz_look_at, .look = fuzz_look,
-		.trace = fuzz_trace,
+		.trace = fuzz_trace, .slow = fuzz_slow,
 		.arg = &good,
 	};
 	struct varlink_buffer b;

@@ -176,6 +176,25 @@ static int fake_trace(void *arg, const struct trace_question *q,
 	return 0;
 }
 
+/* Two: one that had a name to be careful with, and one that nobody answered. */
+static void fake_slow(void *arg, struct control_slow *out)
+{
+	(void)arg;
+	out->over_us = 100000;
+	out->dropped = 3;
+	out->count = 2;
+	out->queries[0] = (struct slow_query){
+		.time_ms = 1700000000123, .duration_us = 312000, .qtype = 65280, .outcome = OUTCOME_MISS,
+		.upstream = "quad9", .reason = "office did not answer within 300 ms; quad9 answered in 12 ms",
+	};
+	dns_name_from_text("<img\\032onerror>\\027.example", &out->queries[0].name);
+	out->queries[1] = (struct slow_query){
+		.time_ms = 1700000000023, .duration_us = 4000000, .qtype = 1, .outcome = OUTCOME_JOINED,
+		.reason = "no upstream of the route works",
+	};
+	dns_name_from_text("b.example", &out->queries[1].name);
+}
+
 void fake_control_traced(struct fake_control *f, bool none)
 {
 	/* SERVFAIL with an extended error and its text */
@@ -262,6 +281,7 @@ void fake_control_init(struct fake_control *f, struct control_ops *ops)
 		.look_at = fake_look_at,
 		.look = fake_look,
 		.trace = fake_trace,
+		.slow = fake_slow,
 		.group = PEER_NOBODY,
 		.arg = f,
 	};

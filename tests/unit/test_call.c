@@ -649,6 +649,38 @@ static void test_trace(void **state)
 	              "org.varlink.service.InvalidParameter", "parameter", "type");
 }
 
+/* The caller who may not see names gets the list all the same. */
+static void test_slow(void **state)
+{
+	struct fixture *f = *state;
+	struct call_env env = env_of(f);
+	const char      message[] = "{\"method\":\"io.larder.Slow\"}";
+
+	for (int names = 1; names >= 0; names--) {
+		struct call_said said;
+		json_t          *reply, *list, *first;
+
+		env.peer = (struct peer){ .uid = 1000, .names = names };
+		assert_int_equal(call_answer(&env, message, strlen(message), &said), CALL_GOES_ON);
+		reply = json_loads(said.text, JSON_REJECT_DUPLICATES, NULL);
+		free(said.text);
+		assert_int_equal(number_at(reply, "over_us"), 100000);
+		assert_int_equal(number_at(reply, "dropped"), 3);
+		list = json_object_get(json_object_get(reply, "parameters"), "queries");
+		assert_int_equal(json_array_size(list), 2);
+		first = json_array_get(list, 0);
+		if (names)
+			assert_string_equal(json_string_value(json_object_get(first, "name")),
+			                    "<img\\032onerror>\\027.example.");
+		else
+			assert_true(json_is_null(json_object_get(first, "name")));
+		assert_string_equal(json_string_value(json_object_get(first, "type")), "TYPE65280");
+		assert_string_equal(json_string_value(json_object_get(first, "upstream")), "quad9");
+		assert_true(json_is_null(json_object_get(json_array_get(list, 1), "upstream")));
+		json_decref(reply);
+	}
+}
+
 static void test_log_level(void **state)
 {
 	struct fixture *f = *state;
@@ -677,6 +709,7 @@ int main(void)
 		CALL_TEST(test_cache_dump),
 		CALL_TEST(test_route),
 		CALL_TEST(test_trace),
+		CALL_TEST(test_slow),
 		CALL_TEST(test_log_level),
 		CALL_TEST(test_status),
 		CALL_TEST(test_stats),

@@ -163,9 +163,11 @@ static void test_metrics(void **state)
 	assert_string_equal(c->http.listen[2].path, "/run/larder/http");
 	assert_int_equal(c->http.host_count, 2);
 	assert_string_equal(c->http.hosts[1], "a-b");
+	assert_false(c->http.names);
 	conf_unref(c);
-	c = rig_good("");
+	c = rig_good("metrics-names: yes\n");
 	assert_int_equal(c->http.listen_count, 0);
+	assert_true(c->http.names);
 	conf_unref(c);
 }
 
@@ -180,7 +182,7 @@ static void test_metrics_mistakes(void **state)
 		{ "metrics-hosts: [\"a:1\"]\n", "is not a host name" },
 		{ "metrics-hosts: [-a]\n", "is not a host name" },
 		{ "metrics-hosts: [a.]\n", "is not a host name" },
-		{ "metrics-names: yes\n", "\"metrics-names\" is not built yet" },
+		{ "metrics-names: maybe\n", "\"metrics-names\" takes yes or no" },
 	};
 
 	(void)state;
