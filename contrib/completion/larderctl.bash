@@ -10,7 +10,7 @@ _larderctl()
 {
 	local cur=$2 prev=$3 word words=() cword
 	local options='--socket --json --subtree --help --version'
-	local verbs='status stats upstreams upstream cache reload config resolve trace route health log'
+	local verbs='status stats upstreams upstream cache reload config resolve trace slow route health log'
 	local types='A AAAA CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT'
 
 	COMPREPLY=()

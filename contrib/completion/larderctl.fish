@@ -4,7 +4,7 @@ function __larderctl_upstreams
     larderctl --json upstreams 2>/dev/null | string replace -rf '^ *"name": "(.*)",$' '$1'
 end
 
-set -l verbs status stats upstreams upstream cache reload config resolve trace route health log
+set -l verbs status stats upstreams upstream cache reload config resolve trace slow route health log
 set -l types A AAAA CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT
 set -l none "not __fish_seen_subcommand_from $verbs"
 set -l cache '__fish_seen_subcommand_from cache; and not __fish_seen_subcommand_from stats lookup dump flush'
@@ -25,6 +25,7 @@ complete -c larderctl -n $none -a reload -d 'read the configuration anew'
 complete -c larderctl -n $none -a config -d 'print the configuration in effect'
 complete -c larderctl -n $none -a resolve -d 'ask a question as a client would'
 complete -c larderctl -n $none -a trace -d 'the same step by step, and where the time goes'
+complete -c larderctl -n $none -a slow -d 'the latest slow queries, and why they were'
 complete -c larderctl -n $none -a route -d 'where a question for a name goes, and why'
 complete -c larderctl -n $none -a health -d 'is DNS well'
 complete -c larderctl -n $none -a log -d 'how much is logged'

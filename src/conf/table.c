@@ -58,6 +58,8 @@ const struct conf_option conf_options[] = {
 	  "Host names that HTTP clients may use, besides localhost and the addresses listened on." },
 	{ "metrics-names", CONF_BOOL, 0, 1, "no", FIELD(http.names),
 	  "Show over HTTP which names are asked for." },
+	{ "slow-query", CONF_MS, 1, 30 * SECOND, "100ms", FIELD(slow_query_ms),
+	  "A query whose client waits so long is noted with the reason." },
 	{ "log-level", CONF_LEVEL, 0, LOG_LEVEL_DEBUG, "notice", FIELD(log_level),
 	  "Least important lines that are logged." },
 

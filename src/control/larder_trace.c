@@ -26,12 +26,12 @@ static json_t *trace_at(const struct trace_report *r, uint64_t at_us, uint64_t s
 	return at_us && at_us >= since_us ? json_integer((json_int_t)(at_us - r->ordered_us)) : json_null();
 }
 
-static json_t *trace_try(const struct trace_report *r, const struct trace_try *t)
+static json_t *trace_try(const struct trace_report *r, const struct course_try *t)
 {
 	static const char *const ends[] = {
-		[TRACE_OPEN] = "open", [TRACE_GIVEN_UP] = "given-up", [TRACE_ANSWER] = "answer",
-		[TRACE_TRUNCATED] = "truncated", [TRACE_FORGED] = "forged", [TRACE_NO_EDNS] = "no-edns",
-		[TRACE_FAILED] = "failed", [TRACE_LOOP] = "loop", [TRACE_LOST] = "lost", [TRACE_DROPPED] = "dropped",
+		[COURSE_OPEN] = "open", [COURSE_GIVEN_UP] = "given-up", [COURSE_ANSWER] = "answer",
+		[COURSE_TRUNCATED] = "truncated", [COURSE_FORGED] = "forged", [COURSE_NO_EDNS] = "no-edns",
+		[COURSE_FAILED] = "failed", [COURSE_LOOP] = "loop", [COURSE_LOST] = "lost", [COURSE_DROPPED] = "dropped",
 	};
 	static const char *const kinds[TRANSPORT_KINDS] = { "udp", "tcp", "tls", "https" };
 	char                     rcode[DNS_RCODE_TEXT_MAX];
@@ -46,8 +46,8 @@ static json_t *trace_try(const struct trace_report *r, const struct trace_try *t
 	                 "resumed", t->resumed,
 	                 "ended_us", trace_at(r, t->ended_us, t->started_us),
 	                 "result", ends[t->end],
-	                 "rcode", reply_text(t->end == TRACE_FAILED ? dns_rcode_to_text(t->rcode, rcode) : NULL),
-	                 "error", reply_text(t->end == TRACE_LOST ? strerror(-t->error) : NULL),
+	                 "rcode", reply_text(t->end == COURSE_FAILED ? dns_rcode_to_text(t->rcode, rcode) : NULL),
+	                 "error", reply_text(t->end == COURSE_LOST ? strerror(-t->error) : NULL),
 	                 "for_target", t->for_target);
 }
 
@@ -55,8 +55,8 @@ static json_t *trace_tries(const struct trace_report *r)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; list && i < r->try_count; i++)
-		if (json_array_append_new(list, trace_try(r, &r->tries[i]))) {
+	for (unsigned i = 0; list && i < r->course.try_count; i++)
+		if (json_array_append_new(list, trace_try(r, &r->course.tries[i]))) {
 			json_decref(list);
 			list = NULL;
 		}
@@ -65,14 +65,14 @@ static json_t *trace_tries(const struct trace_report *r)
 
 static json_t *trace_flight(const struct trace_report *r)
 {
-	if (!r->flew)
+	if (!r->course.flew)
 		return json_null();
 	return json_pack("{s:b, s:I, s:o, s:b, s:b, s:o}",
-	                 "joined", r->began_us < r->asked_us,
-	                 "began_us", (json_int_t)(r->began_us - r->ordered_us),
-	                 "hedge_us", reply_count(r->hedge_us),
-	                 "parked", r->parked,
-	                 "unfinished", r->unfinished,
+	                 "joined", r->course.began_us < r->asked_us,
+	                 "began_us", (json_int_t)(r->course.began_us - r->ordered_us),
+	                 "hedge_us", reply_count(r->course.hedge_us),
+	                 "parked", r->course.parked,
+	                 "unfinished", r->course.unfinished,
 	                 "tries", trace_tries(r));
 }
 
@@ -134,13 +134,16 @@ static uint32_t trace_extended_error(const uint8_t *msg, size_t len, json_t **te
 
 static json_t *trace_report(const struct trace_report *r)
 {
+	const struct course_client client = { .asked_us = r->asked_us, .answered_us = r->answered_us,
+		                              .outcome = r->outcome };
 	char     name[DNS_NAME_TEXT_MAX], type[DNS_RRTYPE_TEXT_MAX], rcode[DNS_RCODE_TEXT_MAX];
+	char     reason[COURSE_WORDS_MAX];
 	uint16_t flags = r->reply_len < DNS_HEADER_LEN ? DNS_SERVFAIL : wire_u16(r->reply + 2);
 	json_t  *text;
 	uint32_t ede = trace_extended_error(r->reply, r->reply_len, &text);
 
 	dns_name_to_text(r->question.name.octets, r->question.name.len, name);
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	                 "name", name,
 	                 "type", dns_rrtype_to_text(r->question.qtype, type),
 	                 "outcome", stats_outcome_rows[r->outcome].name,
@@ -150,6 +153,7 @@ static json_t *trace_report(const struct trace_report *r)
 	                 "extended_text", text,
 	                 "asked_us", trace_at(r, r->asked_us, 0),
 	                 "answered_us", trace_at(r, r->answered_us, 0),
+	                 "reason", reply_text(course_tell(&r->course, &client, reason)),
 	                 "flight", trace_flight(r),
 	                 "records", records_of_message(r->reply, r->reply_len));
 }

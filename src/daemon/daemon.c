@@ -52,6 +52,7 @@ static struct setup *daemon_make_setup(struct conf *conf, unsigned workers, cons
 		.times = conf->times,
 		.cache_times = conf->cache_times,
 		.worker_count = workers,
+		.slow_query_ms = conf->slow_query_ms,
 		.release = daemon_release_conf,
 		.owner = conf_ref(conf),
 	};

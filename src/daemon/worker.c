@@ -69,6 +69,7 @@ struct worker {
 	uint64_t             stop_by_ms;
 	struct net_client    client;
 	struct dns_scrub    *scrub;
+	struct slows        *slows;
 	struct resolver     *resolver;
 	struct listener_set *listeners;
 };
@@ -331,6 +332,7 @@ struct worker *worker_new(const struct worker_conf *conf)
 	uv_timer_init(&w->loop, &w->wake);
 	net_client_init(&w->client, &w->loop, clock_system(), &w->rng);
 	w->scrub = dns_scrub_new();
+	w->slows = slows_new();
 	env = (struct resolver_env){
 		.upstream = {
 			.clock = clock_system(),
@@ -342,11 +344,12 @@ struct worker *worker_new(const struct worker_conf *conf)
 		},
 		.timers = &w->timers,
 		.cache = conf->cache,
+		.slows = w->slows,
 	};
 	w->resolver = resolver_new(&env, conf->setup);
 	handler.arg = w->resolver;
 	w->listeners = listener_set_new(&w->loop, clock_system(), &w->stats, &conf->listeners, &handler);
-	if (!w->scrub || !w->resolver || !w->listeners) {
+	if (!w->scrub || !w->slows || !w->resolver || !w->listeners) {
 		worker_free(w);
 		return NULL;
 	}
@@ -398,8 +401,14 @@ void worker_free(struct worker *w)
 			free(o);
 	}
 	dns_scrub_free(w->scrub);
+	slows_free(w->slows);
 	pthread_mutex_destroy(&w->orders_lock);
 	free(w);
+}
+
+struct slows *worker_slows(const struct worker *w)
+{
+	return w->slows;
 }
 
 const struct stats *worker_stats(const struct worker *w)

@@ -10,6 +10,7 @@
 #include "base/addr.h"
 #include "net/listener.h"
 #include "resolve/setup.h"
+#include "resolve/slow.h"
 #include "resolve/trace.h"
 #include "stats/stats.h"
 
@@ -42,5 +43,6 @@ void worker_join(struct worker *w);			/* after worker_stop() */
 void worker_free(struct worker *w);			/* after worker_join(), or never started; NULL is fine */
 
 const struct stats *worker_stats(const struct worker *w);
+struct slows       *worker_slows(const struct worker *w);
 
 #endif

@@ -35,6 +35,7 @@ enum larderctl_exit verb_cache_lookup(const struct order *o);
 enum larderctl_exit verb_cache_dump(const struct order *o);
 enum larderctl_exit verb_resolve(const struct order *o);
 enum larderctl_exit verb_trace(const struct order *o);
+enum larderctl_exit verb_slow(const struct order *o);
 enum larderctl_exit verb_route(const struct order *o);
 enum larderctl_exit verb_health(const struct order *o);
 enum larderctl_exit verb_log(const struct order *o);

@@ -6,6 +6,7 @@ larderctl_SOURCES = \
 	src/larderctl/show.h \
 	src/larderctl/show_cache.c \
 	src/larderctl/show_route.c \
+	src/larderctl/show_slow.c \
 	src/larderctl/show_stats.c \
 	src/larderctl/show_status.c \
 	src/larderctl/show_trace.c \

@@ -37,6 +37,7 @@ static const struct verb {
 	{ "cache", "dump", "", 0, false, "all that the cache holds", verb_cache_dump },
 	{ "resolve", NULL, " NAME [TYPE]", 2, false, "ask a question as a client would", verb_resolve },
 	{ "trace", NULL, " NAME [TYPE]", 2, false, "the same step by step, and where the time goes", verb_trace },
+	{ "slow", NULL, "", 0, false, "the latest slow queries, and why they were", verb_slow },
 	{ "route", NULL, " NAME", 1, false, "where a question for a name goes, and why", verb_route },
 	{ "health", NULL, "", 0, false, "is DNS well? Exit code 1 when it fails", verb_health },
 	{ "log", NULL, " LEVEL", 1, false, "log up to error, warning, notice, info or debug", verb_log },

@@ -45,6 +45,7 @@ void show_cache_entry(const json_t *entry, const struct term *term);
 /* Both take the reply of Trace. */
 void show_answer(const json_t *reply, const struct term *term);
 void show_trace(const json_t *reply, const struct term *term);
+void show_slow(const json_t *reply, const struct term *term);
 void show_route(const json_t *reply, const struct term *term);
 void show_health(const json_t *reply, const struct term *term);
 

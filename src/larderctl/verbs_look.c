@@ -86,6 +86,11 @@ enum larderctl_exit verb_route(const struct order *o)
 	return result;
 }
 
+enum larderctl_exit verb_slow(const struct order *o)
+{
+	return verb_show(o, "io.larder.Slow", show_slow);
+}
+
 enum larderctl_exit verb_health(const struct order *o)
 {
 	json_t             *reply;

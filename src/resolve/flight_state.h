@@ -44,6 +44,7 @@ struct flight {
 	bool                     given_up[FLIGHT_TRIES];	/* … and that it was */
 	bool                     refresh;	/* no client has asked for it yet */
 	bool                     parked;
+	bool                     was_parked;	/* once at least */
 	bool                     woken;		/* was parked, and counts among those let go */
 	bool                     over;		/* only tries are left; not found any more */
 	bool                     answered;	/* over, and with an answer */

@@ -1,5 +1,6 @@
 liblarder_a_SOURCES += \
 	src/resolve/chase.c \
+	src/resolve/course.c src/resolve/course.h \
 	src/resolve/flight.c src/resolve/flight.h \
 	src/resolve/flight_state.h \
 	src/resolve/park.c \
@@ -7,6 +8,6 @@ liblarder_a_SOURCES += \
 	src/resolve/send.c \
 	src/resolve/resolver.c src/resolve/resolver.h \
 	src/resolve/setup.c src/resolve/setup.h \
-	src/resolve/slow.h \
+	src/resolve/slow.c src/resolve/slow.h \
 	src/resolve/trace.c src/resolve/trace.h
 EXTRA_DIST += src/resolve/README.md

@@ -83,7 +83,7 @@ bool flight_park(struct flight *f)
 	flight_step_at(f, f->began_us + patience_us);
 	if (f->parked)
 		return true;
-	f->parked = true;
+	f->parked = f->was_parked = true;
 	if (f->woken) {			/* in vain; it will count anew */
 		f->woken = false;
 		fs->woken--;

@@ -13,9 +13,11 @@
 #include "dns/wire.h"
 #include "resolve/flight.h"
 #include "resolve/refresh.h"
+#include "resolve/slow.h"
 #include "upstream/prober.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +36,7 @@ struct now {
 	int                       rcode;	/* what dns_query_read() said */
 	bool                      has_key;	/* a good question of class IN: route and key are known */
 	bool                      has_stale;	/* an answer is known, past its TTL */
+	uint8_t                   outcome;	/* enum stats_outcome, once it was answered at once; before, OUTCOMES */
 	size_t                    route;
 	struct cache_key          key;		/* its qname lies in q */
 	struct dns_query          q;
@@ -116,6 +119,48 @@ static size_t resolver_room(const struct resolver *r, const struct dns_query *q,
 	return resolver_limit(r, q, proto) - dns_reply_head_len(q) - dns_reply_opt_len(q, head);
 }
 
+/* ---- slow queries ---- */
+
+static uint64_t resolver_slow_us(const struct resolver *r)
+{
+	return (uint64_t)r->view->setup->conf.slow_query_ms * 1000;
+}
+
+/* Notes one that was answered now_us; gives where the rest is to be said, before slows_noted().  NULL: nowhere. */
+static struct slow_query *resolver_note_slow(struct resolver *r, const struct dns_query *q, uint64_t asked_us,
+                                             uint64_t now_us)
+{
+	struct slow_query *slow = r->env.slows ? slows_note(r->env.slows, now_us) : NULL;
+
+	if (!slow)
+		return NULL;
+	slow->time_ms = clock_boot_ms(r->env.upstream.clock);
+	slow->duration_us = now_us - asked_us;
+	slow->qtype = q->qtype;
+	slow->name.len = q->qname_len;
+	memcpy(slow->name.octets, q->qname, q->qname_len);
+	return slow;
+}
+
+/* Nothing that these asked for takes long, so it was the thread that had no time, for whatever reason. */
+static void resolver_note_held_up(struct resolver *r, uint64_t mono_us, uint64_t done_us)
+{
+	for (unsigned i = 0; i < r->announced_count; i++) {
+		const struct now  *n = &r->announced[i];
+		struct slow_query *slow;
+
+		if (n->outcome == OUTCOMES || !n->q.question_len)
+			continue;
+		slow = resolver_note_slow(r, &n->q, mono_us, done_us);
+		if (!slow)
+			continue;
+		slow->outcome = (enum stats_outcome)n->outcome;
+		*slow->upstream = '\0';
+		strcpy(slow->reason, "larderd was held up: the machine gave it no time to answer");
+		slows_noted(r->env.slows);
+	}
+}
+
 /* ---- replies made at once ---- */
 
 /* What limits say of a UDP reply; cuts it where they want that.  False: it must not go out. */
@@ -147,6 +192,7 @@ static enum net_verdict resolver_reply_now(struct now *n, struct dns_reply_head 
 {
 	stats_bump(&resolver_stats(n->r)->outcome[outcome], 1);
 	n->r->batch[outcome]++;
+	n->outcome = (uint8_t)outcome;
 	if (!resolver_within_limits(n->r, n->m->proto, n->m->from, n->m->mono_us, head, &len))
 		return NET_SILENCE;
 	head->udp_size = n->r->view->setup->conf.times.edns_size;
@@ -253,6 +299,23 @@ static void client_free(struct client *c)
 	free(c);
 }
 
+static void client_note_slow(struct client *c, uint64_t now_us, enum stats_outcome outcome)
+{
+	const struct course_client client = { .asked_us = c->asked_us, .answered_us = now_us, .outcome = outcome };
+	const struct flight       *f = c->waiter.flight;
+	struct slow_query         *slow = resolver_note_slow(c->resolver, &c->query, c->asked_us, now_us);
+	const char                *upstream = slow ? course_upstream(f, now_us) : NULL;
+	struct course              course;
+
+	if (!slow)
+		return;
+	slow->outcome = outcome;
+	snprintf(slow->upstream, sizeof slow->upstream, "%s", upstream ? upstream : "");
+	course_read(&course, f);
+	course_tell(&course, &client, slow->reason);
+	slows_noted(c->resolver->env.slows);
+}
+
 /* Sends what stands in the resolver's scratch from the question's end on, len octets of records. */
 static void client_send(struct client *c, struct dns_reply_head *head, size_t len, enum stats_outcome outcome)
 {
@@ -267,6 +330,8 @@ static void client_send(struct client *c, struct dns_reply_head *head, size_t le
 	c->outcome = (uint8_t)outcome;
 	stats_bump(&s->outcome[outcome], 1);
 	histogram_add(&s->answer[outcome], now_us - c->asked_us, 1);
+	if (now_us - c->asked_us >= resolver_slow_us(r))
+		client_note_slow(c, now_us, outcome);
 	if (resolver_within_limits(r, c->path.proto, &c->path.peer, now_us, head, &len)) {
 		len = dns_reply_finish(r->scratch, dns_reply_head_len(&c->query) + len, &c->query, head);
 		resolver_count_reply(r, head);
@@ -502,6 +567,7 @@ static void resolver_read(struct resolver *r, const struct net_message *m, struc
 	n->rcode = dns_query_read(m->octets, m->len, m->proto == NET_TCP, q);
 	n->has_key = n->rcode == DNS_NOERROR && q->qclass == DNS_IN;
 	n->has_stale = false;
+	n->outcome = OUTCOMES;
 	if (!n->has_key)
 		return;
 	n->route = policy_route(r->view->setup->policy, q->qname, q->qname_len);
@@ -624,6 +690,9 @@ void resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsig
 		histogram_add(&resolver_stats(r)->answer[i], done_us - mono_us, r->batch[i]);
 		r->batch[i] = 0;
 	}
+	if (done_us - mono_us >= resolver_slow_us(r))
+		resolver_note_held_up(r, mono_us, done_us);
+	r->announced_count = 0;
 }
 
 void resolver_warm(struct resolver *r)

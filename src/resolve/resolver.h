@@ -12,6 +12,7 @@
 
 struct cache;
 struct flight;
+struct slows;
 struct timers;
 struct resolver;
 
@@ -20,6 +21,7 @@ struct resolver_env {
 	struct upstream_env upstream;	/* copied */
 	struct timers      *timers;	/* on CLOCK_MONOTONIC, ms */
 	struct cache       *cache;	/* shared by all workers */
+	struct slows       *slows;	/* where slow queries are noted; NULL: nowhere */
 };
 
 /* The caller frees; NULL: no memory.  Takes over one reference to setup. */

@@ -21,6 +21,7 @@ struct setup_conf {
 	struct upstream_times       times;	/* max_flights: of one worker */
 	struct cache_times          cache_times;
 	unsigned                    worker_count;
+	uint32_t                    slow_query_ms;	/* so long a wait is noted */
 	void (*release)(void *owner);		/* called when the setup goes; may be NULL */
 	void  *owner;
 };

@@ -1,30 +1,48 @@
 /* slow.h - the latest queries that clients waited long for, and why.
  *
  * A worker notes them as it answers; the main thread reads them when somebody
- * wants to know.
+ * wants to know.  What is kept is bounded in number, and so is what noting
+ * costs: when everything is slow, a few a second are noted and the rest counted.
  */
 #ifndef LARDER_RESOLVE_SLOW_H
 #define LARDER_RESOLVE_SLOW_H
 
 #include "dns/name.h"
+#include "resolve/course.h"
 #include "stats/stats.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLOW_QUERIES      100		/* that are kept */
-#define SLOW_UPSTREAM_MAX 128
-#define SLOW_REASON_MAX   384
+#define SLOW_QUERIES    100		/* that are kept */
+#define SLOW_BURST      SLOW_QUERIES	/* so many at once are noted, … */
+#define SLOW_REFILL_US  20000		/* … and one more each time that this passes */
 
 struct slow_query {
 	uint64_t           time_ms;	/* of CLOCK_REALTIME, when the client was answered */
 	uint64_t           duration_us;	/* from reading its query to the reply */
-	struct dns_name    name;	/* as the client wrote it */
+	struct dns_name    name;	/* lower case */
 	uint16_t           qtype;
 	enum stats_outcome outcome;
-	char               upstream[SLOW_UPSTREAM_MAX];	/* whose answer it was, or who was waited for longest, perhaps
-							 * cut; "": nobody */
-	char               reason[SLOW_REASON_MAX];	/* in a few words, without the name */
+	char               upstream[COURSE_UPSTREAM_MAX];	/* whose answer it was, or who was waited for longest, perhaps
+								 * cut; "": nobody */
+	char               reason[COURSE_WORDS_MAX];	/* in a few words, without the name */
 };
+
+struct slows;				/* of one worker */
+
+/* NULL when memory is short. */
+struct slows *slows_new(void);
+void          slows_free(struct slows *s);	/* NULL is fine */
+
+/* A place for a slow query, which the worker fills, with CLOCK_BOOTTIME for its time, before slows_noted().
+ * now_us is CLOCK_MONOTONIC.  NULL: it is not to be noted, being one of too many, and is counted. */
+struct slow_query *slows_note(struct slows *s, uint64_t now_us);
+void               slows_noted(struct slows *s);
+
+/* Copies those that are kept, newest first, with real_ms for the moment that was boot_ms; gives how many there are.
+ * Adds to *dropped how many were not noted.  Any thread. */
+size_t slows_read(struct slows *s, uint64_t boot_ms, uint64_t real_ms, struct slow_query out[SLOW_QUERIES],
+                  uint64_t *dropped);
 
 #endif

@@ -4,11 +4,9 @@
 #include "base/clock.h"
 #include "dns/wire.h"
 #include "net/listener.h"
-#include "resolve/flight_state.h"
 #include "resolve/resolver.h"
 
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,68 +34,6 @@ static void trace_finish(struct trace *t, struct trace_report *report)
 	free(t);
 }
 
-/* ---- what a flight tells ---- */
-
-static enum trace_end trace_end_of(const struct flight *f, unsigned i)
-{
-	const struct exchange *x = &f->tries[i];
-
-	if (exchange_is_open(x))
-		return f->given_up[i] ? TRACE_GIVEN_UP : TRACE_OPEN;
-	switch ((enum exchange_event)x->ended_by) {
-	case EXCHANGE_ANSWER:
-	case EXCHANGE_ALIAS_OUT:
-		return TRACE_ANSWER;
-	case EXCHANGE_TRUNCATED:
-		return TRACE_TRUNCATED;
-	case EXCHANGE_FORGED:
-		return TRACE_FORGED;
-	case EXCHANGE_NO_EDNS:
-		return TRACE_NO_EDNS;
-	case EXCHANGE_FAILED:
-		return TRACE_FAILED;
-	case EXCHANGE_LOOP:
-		return TRACE_LOOP;
-	case EXCHANGE_LOST:
-		return TRACE_LOST;
-	case EXCHANGE_CASE:	/* ends none: it was us */
-		break;
-	}
-	return TRACE_DROPPED;
-}
-
-static void trace_copy_try(const struct flight *f, unsigned i, bool for_target, struct trace_try *out)
-{
-	const struct exchange *x = &f->tries[i];
-
-	*out = (struct trace_try){
-		.end = trace_end_of(f, i),
-		.kind = x->kind,
-		.started_us = x->started_us,
-		.sent_us = x->send.sent_us,
-		.connected_us = x->send.connected_us,
-		.secured_us = x->send.secured_us,
-		.ended_us = x->ended_us,
-		.resumed = x->send.resumed,
-		.error = x->error,
-		.rcode = x->rcode,
-		.for_target = for_target,
-	};
-	snprintf(out->upstream, sizeof out->upstream, "%s", x->channel->upstream->conf.name);
-}
-
-static void trace_copy_flight(struct trace_report *r, const struct flight *f)
-{
-	r->flew = true;
-	r->began_us = f->began_us;
-	r->hedge_us = f->h_us;
-	r->parked = f->parked;
-	r->unfinished = !f->over;
-	for (bool for_target = false; f; f = f->chased, for_target = true)
-		for (unsigned i = 0; i < f->try_count && r->try_count < 2 * FLIGHT_TRIES; i++)
-			trace_copy_try(f, i, for_target, &r->tries[r->try_count++]);
-}
-
 /* ---- the path of the reply ---- */
 
 static void trace_on_reply(struct reply_path *p, const uint8_t *msg, size_t len)
@@ -107,7 +43,7 @@ static void trace_on_reply(struct reply_path *p, const uint8_t *msg, size_t len)
 
 	r->answered_us = trace_now_us(t);
 	r->outcome = resolver_outcome_of(p);
-	trace_copy_flight(r, resolver_flight_of(p));
+	course_read(&r->course, resolver_flight_of(p));
 	memcpy(r->reply, msg, len);
 	r->reply_len = len;
 	trace_finish(t, r);

@@ -9,9 +9,7 @@
 #define LARDER_RESOLVE_TRACE_H
 
 #include "dns/message.h"
-#include "net/transport.h"
-#include "resolve/flight.h"
-#include "stats/stats.h"
+#include "resolve/course.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,46 +23,13 @@ struct trace_question {
 	bool            dnssec_ok, checking_disabled;
 };
 
-/* What became of a try. */
-enum trace_end {
-	TRACE_OPEN,		/* when the client was answered: nothing yet */
-	TRACE_GIVEN_UP,		/* the same, and its time was over */
-	TRACE_ANSWER,		/* an answer, or an alias that leads on */
-	TRACE_TRUNCATED,	/* and asked for again by stream */
-	TRACE_FORGED,		/* too many messages that did not match */
-	TRACE_NO_EDNS,		/* and asked for again without EDNS */
-	TRACE_FAILED,		/* a failing reply: rcode */
-	TRACE_LOOP,		/* an endless alias chain */
-	TRACE_LOST,		/* no reply can come: error */
-	TRACE_DROPPED,		/* ended by us, to make room or since it was no more needed */
-};
-
-/* Instants are microseconds of CLOCK_MONOTONIC; 0: not (yet) the case. */
-struct trace_try {
-	char                upstream[128];	/* its name, perhaps cut */
-	enum trace_end      end;
-	enum transport_kind kind;
-	uint64_t            started_us, sent_us, connected_us, secured_us, ended_us;
-	bool                resumed;		/* TLS: with a ticket */
-	int                 error;		/* negative errno */
-	uint8_t             rcode;
-	bool                for_target;		/* of an alias: asks for what that leads to */
-};
-
 struct trace_report {
 	struct trace_question question;
 	enum stats_outcome    outcome;		/* how clients are counted that fare like it */
 	uint64_t         ordered_us;		/* by whoever wants to know */
 	uint64_t         asked_us;		/* the worker has taken it up */
 	uint64_t         answered_us;
-	/* Of a question that had to be asked upstream. */
-	bool             flew;
-	uint64_t         began_us;		/* before asked_us: joined */
-	uint32_t         hedge_us;		/* after which a try is helped out */
-	bool             parked;		/* waits still, all upstreams being down */
-	bool             unfinished;		/* the answer was not waited for: stale data, or the client's time was over */
-	struct trace_try tries[2 * FLIGHT_TRIES];
-	unsigned         try_count;
+	struct course    course;
 	size_t           reply_len;
 	uint8_t          reply[DNS_MESSAGE_MAX];
 };

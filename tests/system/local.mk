@@ -29,6 +29,7 @@ EXTRA_DIST += \
 	tests/system/test_doh.py \
 	tests/system/test_edns.py \
 	tests/system/test_encrypted.py \
+	tests/system/test_events.py \
 	tests/system/test_failures.py \
 	tests/system/test_flags.py \
 	tests/system/test_forward.py \

@@ -39,7 +39,7 @@ KEYS = {
     "query-timeout", "resolve-timeout", "resend-after", "max-flights",
     "edns-size", "case-mixing", "local-names", "control-socket",
     "state-directory", "metrics-listen", "metrics-hosts", "metrics-names",
-    "log-level",
+    "slow-query", "log-level",
     "policy", "route-policy", "tcp", "limits", "cache", "identity", "upstreams", "routes",
 }
 SUB_KEYS = {

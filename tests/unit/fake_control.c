@@ -205,11 +205,15 @@ void fake_control_traced(struct fake_control *f, bool none)
 
 	*r = (struct trace_report){
 		.question = f->question, .outcome = OUTCOME_MISS, .ordered_us = 1000, .asked_us = 1010,
-		.answered_us = 41000, .flew = true, .began_us = 1012, .hedge_us = 24000, .try_count = 2,
-		.tries = {
-			{ .upstream = "office", .end = TRACE_GIVEN_UP, .started_us = 1014, .sent_us = 1030 },
-			{ .upstream = "tls://192.0.2.2", .end = TRACE_ANSWER, .kind = TRANSPORT_TLS, .started_us = 25014,
-			  .connected_us = 27014, .secured_us = 30014, .sent_us = 30100, .ended_us = 40990 },
+		.answered_us = 41000,
+		.course = {
+			.flew = true, .began_us = 1012, .hedge_us = 24000, .try_count = 2,
+			.tries = {
+				{ .upstream = "office", .end = COURSE_GIVEN_UP, .started_us = 1014, .sent_us = 1030 },
+				{ .upstream = "tls://192.0.2.2", .end = COURSE_ANSWER, .kind = TRANSPORT_TLS,
+				  .started_us = 25014, .connected_us = 27014, .secured_us = 30014, .sent_us = 30100,
+				  .ended_us = 40990 },
+			},
 		},
 		.reply_len = sizeof reply - 1,
 	};

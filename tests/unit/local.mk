@@ -161,6 +161,14 @@ tests_unit_test_resolver_SOURCES = tests/unit/test_resolver.c tests/unit/exchang
 tests_unit_test_resolver_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
 tests_unit_test_resolver_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_course
+tests_unit_test_course_SOURCES = tests/unit/test_course.c tests/unit/unit.h
+tests_unit_test_course_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_slow
+tests_unit_test_slow_SOURCES = tests/unit/test_slow.c tests/unit/unit.h
+tests_unit_test_slow_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_setup
 tests_unit_test_setup_SOURCES = tests/unit/test_setup.c tests/unit/exchange_rig.h $(unit_alloc) tests/unit/unit.h
 tests_unit_test_setup_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
@@ -277,7 +285,7 @@ tests_unit_test_interface_LDADD = $(unit_libs)
 unit_tests += tests/unit/test_larderctl
 tests_unit_test_larderctl_SOURCES = tests/unit/test_larderctl.c \
 	tests/unit/fake_control.c tests/unit/fake_control.h \
-	src/larderctl/client.c src/larderctl/show_cache.c src/larderctl/show_route.c \
+	src/larderctl/client.c src/larderctl/show_cache.c src/larderctl/show_route.c src/larderctl/show_slow.c \
 	src/larderctl/show_stats.c src/larderctl/show_status.c \
 	src/larderctl/show_upstreams.c \
 	src/larderctl/suggest.c src/larderctl/table.c src/larderctl/term.c \

@@ -12,6 +12,7 @@
 #include "oracle.h"
 #include "resolve/flight.h"
 #include "resolve/resolver.h"
+#include "resolve/slow.h"
 #include "upstream/exchange.h"
 
 #include <errno.h>
@@ -275,10 +276,75 @@ static void test_question_without_memory(void **state)
 	resolver_free(r);
 }
 
+/* A batch of n questions for www.example., answered at once, whose replies are out after so long. */
+static void batch(struct resolver *r, unsigned n, uint64_t took_us)
+{
+	struct net_message m = { .from = &client, .proto = NET_UDP, .boot_ms = rig.boot_ms, .mono_us = rig.mono_us };
+
+	assert_int_equal(addr_parse("192.0.2.9", 4000, &client), 0);
+	draft_begin(&draft, 7, DNS_RD);
+	draft_question(&draft, "WWW.example.", DNS_A, DNS_IN);
+	m.octets = draft.octets;
+	m.len = draft.len;
+	for (m.index = 0; m.index < n; m.index++)
+		resolver_on_announce(r, &m);
+	for (m.index = 0; m.index < n; m.index++) {
+		reply = (struct net_reply){ .octets = room, .size = sizeof room };
+		assert_int_equal(resolver_on_message(r, &m, &reply), NET_REPLY);
+	}
+	resolver_on_batch_done(r, rig.mono_us, rig.mono_us + took_us, n);
+}
+
+/* A client that waited long for an upstream, one that did not, and hits that took long since the thread was held up. */
+static void test_slow(void **state)
+{
+	struct resolver_env with = env;
+	struct slows       *slows = slows_new();
+	struct slow_query   list[SLOW_QUERIES];
+	struct resolver    *r;
+	uint64_t            dropped = 0, before = rig.mono_us;
+
+	(void)state;
+	cache_flush_all(cache);
+	with.slows = slows;
+	conf.slow_query_ms = 100;
+	r = resolver_new(&with, setup_new(&conf, NULL));
+	assert_int_equal(ask_from(r, "192.0.2.9", "WWW.example.", 1), NET_LATER);
+	rig.mono_us += 100000;
+	assert_int_equal(ask_from(r, "192.0.2.10", "www.example.", 1), NET_LATER);
+	answer((struct exchange *)((char *)rig.last - offsetof(struct exchange, send)));
+	assert_int_equal(slows_read(slows, 0, 0, list, &dropped), 1);
+	assert_memory_equal(list[0].name.octets, "\3www\7example\0", 13);
+	assert_int_equal(list[0].duration_us, 100000);
+	assert_int_equal(list[0].outcome, OUTCOME_MISS);
+	assert_string_equal(list[0].upstream, upstream.name);
+	assert_non_null(strstr(list[0].reason, " answered in 100 ms"));
+
+	batch(r, 2, 99999);
+	assert_int_equal(slows_read(slows, 0, 0, list, &dropped), 1);
+	batch(r, 2, 100000);
+	assert_int_equal(slows_read(slows, 0, 0, list, &dropped), 3);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(list[i].outcome, OUTCOME_HIT);
+		assert_int_equal(list[i].qtype, DNS_A);
+		assert_string_equal(list[i].upstream, "");
+		assert_non_null(strstr(list[i].reason, "held up"));
+	}
+	/* A stream's batch that is late has nothing to do with the datagrams before it. */
+	resolver_on_batch_done(r, rig.mono_us, rig.mono_us + 200000, 1);
+	assert_int_equal(slows_read(slows, 0, 0, list, &dropped), 3);
+	assert_int_equal(dropped, 0);
+	conf.slow_query_ms = 0;
+	rig.mono_us = before;
+	resolver_free(r);
+	slows_free(slows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_slow),
 		cmocka_unit_test(test_gone_while_waiting),
 		cmocka_unit_test(test_overload),
 		cmocka_unit_test(test_no_memory),
