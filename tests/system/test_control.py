@@ -404,7 +404,7 @@ def test_trace_of_stale_data(upstream):
         assert told["extended_error"] == 3
         assert told["flight"]["unfinished"]
         assert told["flight"]["tries"][0]["result"] == "open"
-        assert 100000 <= told["answered_us"] < 1000000
+        assert 99000 <= told["answered_us"] < 1000000  # a clock of whole ms
 
 
 def test_trace_where_only_others_may_ask(upstream):

@@ -168,19 +168,36 @@ static void test_short_and_foreign(void **state)
 	close(stranger);
 }
 
+/* The port refuses, but stays the server's: one that was free might be given to a socket of the pool. */
+static void refuse(struct world *w)
+{
+	struct addr elsewhere = rig_addr("127.0.0.9", 9);
+
+	close(w->server);
+	w->server = rig_server(SOCK_DGRAM, &w->to);	/* bound to the number, it keeps that when disconnected */
+	assert_int_equal(connect(w->server, &elsewhere.sa, addr_len(&elsewhere)), 0);
+}
+
+static void accept_again(struct world *w)
+{
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+	assert_int_equal(connect(w->server, &nobody, sizeof nobody), 0);
+}
+
 /* A closed port is one failure of the question, and the pool goes on. */
 static void test_refused(void **state)
 {
 	struct world *w = *state;
 
-	close(w->server);
+	refuse(w);
 	for (unsigned i = 0; i < 50; i++)
 		assert_int_equal(probe_ask(&probes[i], w->pool, 1), 0);
 	for (unsigned i = 0; i < 50; i++) {
 		rig_until(&w->rig, probes[i].losses);
 		assert_int_equal(probes[i].error, -ECONNREFUSED);
 	}
-	w->server = rig_server(SOCK_DGRAM, &w->to);
+	accept_again(w);
 	for (unsigned i = 0; i < 300; i++)
 		ask_and_answer(w, &probes[0]);
 	assert_int_equal(probes[0].losses, 1);
@@ -191,12 +208,12 @@ static void test_refused_late(void **state)
 {
 	struct world *w = *state;
 
-	close(w->server);
+	refuse(w);
 	for (unsigned i = 0; i < 600; i++) {
 		assert_int_equal(probe_ask(&probes[0], w->pool, 1), 0);
 		transport_end(&probes[0].send);
 	}
-	w->server = rig_server(SOCK_DGRAM, &w->to);
+	accept_again(w);
 	for (unsigned i = 0; i < 300; i++) {
 		struct question q;
 
