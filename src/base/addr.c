@@ -168,6 +168,54 @@ bool addr_is_wildcard(const struct addr *a)
 	return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
 
+bool addr_is_single_host(const struct addr *a)
+{
+	if (addr_is_wildcard(a))
+		return false;
+	if (a->sa.sa_family == AF_INET)
+		return !IN_MULTICAST(ntohl(a->in4.sin_addr.s_addr)) &&
+		       a->in4.sin_addr.s_addr != htonl(INADDR_BROADCAST);
+	return !IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr);
+}
+
+int addr_list_find(const struct addr_list *l, const struct addr *a)
+{
+	for (unsigned i = 0; i < l->count; i++)
+		if (addr_equal(&l->at[i], a))
+			return (int)i;
+	return -1;
+}
+
+void addr_list_add(struct addr_list *l, const struct addr *a)
+{
+	if (l->count < ADDR_LIST_MAX)
+		l->at[l->count++] = *a;
+}
+
+void addr_list_lead(struct addr_list *l, unsigned n)
+{
+	struct addr first = l->at[n];
+
+	memmove(&l->at[1], &l->at[0], n * sizeof first);
+	l->at[0] = first;
+}
+
+void addr_list_turn(struct addr_list *l)
+{
+	struct addr first = l->at[0];
+
+	memmove(&l->at[0], &l->at[1], (l->count - 1u) * sizeof first);
+	l->at[l->count - 1] = first;
+}
+
+bool addr_list_same(const struct addr_list *a, const struct addr_list *b)
+{
+	for (unsigned i = 0; i < a->count; i++)
+		if (addr_list_find(b, &a->at[i]) < 0)
+			return false;
+	return a->count == b->count;	/* neither has one twice */
+}
+
 int addr_prefix_parse(const char *text, struct addr_prefix *out)
 {
 	char        host[ADDR_TEXT_MAX], *slash;

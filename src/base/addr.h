@@ -26,6 +26,13 @@ struct addr_prefix {
 	uint8_t octets[16];	/* beyond bits: zero */
 };
 
+/* Several addresses of one server, best first. */
+#define ADDR_LIST_MAX 8
+struct addr_list {
+	uint8_t     count;
+	struct addr at[ADDR_LIST_MAX];
+};
+
 #define ADDR_TEXT_MAX 80	/* "[v6%interface]:port" and its NUL */
 
 /* 0, or -EINVAL.  Port: what the text says, else default_port. */
@@ -40,6 +47,17 @@ bool      addr_equal(const struct addr *a, const struct addr *b);	/* port and sc
 bool      addr_equal_host(const struct addr *a, const struct addr *b);
 bool      addr_is_loopback(const struct addr *a);	/* 127/8, ::1, ::ffff:127/104 */
 bool      addr_is_wildcard(const struct addr *a);
+/* Can it be a server's: neither a wildcard, nor multicast or broadcast? */
+bool      addr_is_single_host(const struct addr *a);
+
+/* Where in the list it stands, or -1. */
+int       addr_list_find(const struct addr_list *l, const struct addr *a);
+void      addr_list_add(struct addr_list *l, const struct addr *a);	/* a full list stays as it is */
+/* The n-th goes to the front; those before it move back by one. */
+void      addr_list_lead(struct addr_list *l, unsigned n);
+void      addr_list_turn(struct addr_list *l);		/* the first goes to the end */
+/* The same addresses, in whatever order? */
+bool      addr_list_same(const struct addr_list *a, const struct addr_list *b);
 
 int  addr_prefix_parse(const char *text, struct addr_prefix *out);	/* 0, or -EINVAL */
 /* An IPv4 prefix also matches IPv4-mapped IPv6 addresses. */

@@ -134,16 +134,6 @@ static int url_bad_address(const char *text, char why[CONF_WHY_MAX])
 	return conf_why(why, "\"%s\" is not an address " URL_EXAMPLES, clip);
 }
 
-static bool url_can_be_asked(const struct addr *a)
-{
-	if (addr_is_wildcard(a))
-		return false;
-	if (a->sa.sa_family == AF_INET)
-		return !IN_MULTICAST(ntohl(a->in4.sin_addr.s_addr)) &&
-		       a->in4.sin_addr.s_addr != htonl(INADDR_BROADCAST);
-	return !IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr);
-}
-
 /* An address alone: without brackets, without a port. */
 static bool url_is_bare_address(const char *text)
 {
@@ -232,7 +222,7 @@ static int url_read_address(const char *text, size_t len, uint16_t port, struct 
 	snprintf(host, sizeof host, "%.*s", (int)(len < sizeof host ? len : sizeof host - 1), text);
 	if (addr_parse(host, port, &out->addr) < 0)
 		return url_bad_address(host, why);
-	if (!url_can_be_asked(&out->addr))
+	if (!addr_is_single_host(&out->addr))
 		return conf_why(why, "\"%s\" is not the address of a single host", conf_clip(host, clip));
 	return 0;
 }

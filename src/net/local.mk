@@ -1,5 +1,6 @@
 liblarder_a_SOURCES += \
 	src/net/client.c src/net/client.h \
+	src/net/dial.c src/net/dial.h \
 	src/net/frames.c src/net/frames.h \
 	src/net/h2.c src/net/h2.h \
 	src/net/listener.h \

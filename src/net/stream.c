@@ -14,15 +14,12 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define STREAM_READS        4		/* in one wake-up */
-#define TCP_USER_TIMEOUT_MS 5000	/* what we sent must be acknowledged by then */
 #define REST_MIN_MS         200		/* a server that closes sooner than that keeps nothing open at all */
 #define REFUSAL_MIN_MS      1000
 #define REFUSAL_MAX_MS      30000
@@ -62,7 +59,8 @@ void stream_client_release(struct stream_client *c)
 
 static void stream_free(struct stream *s)
 {
-	close(s->fd);
+	if (s->fd >= 0)
+		close(s->fd);
 	s->owner->dialect->done(s);
 	tls_free(s->tls);
 	outbox_done(&s->plain);
@@ -92,7 +90,10 @@ void stream_close(struct stream *s)
 		tls_bye(s->tls);
 		outbox_flush(&s->out, s->fd);	/* if it goes at once, good */
 	}
-	uv_close((uv_handle_t *)&s->poll, stream_on_closed);
+	dial_end(s->dial);
+	s->dial = NULL;
+	if (s->fd >= 0)
+		uv_close((uv_handle_t *)&s->poll, stream_on_closed);
 	uv_close((uv_handle_t *)&s->timer, stream_on_closed);
 }
 
@@ -133,7 +134,7 @@ static void stream_on_insecure(struct stream *s, int error)
 	c->refusal_ms = c->refusal_ms ? c->refusal_ms * 2 : REFUSAL_MIN_MS;
 	if (c->refusal_ms > REFUSAL_MAX_MS)
 		c->refusal_ms = REFUSAL_MAX_MS;
-	log_limited(LOG_LEVEL_WARNING, "upstream %s: %s; not asking it for %u s", addr_format(&c->to, text),
+	log_limited(LOG_LEVEL_WARNING, "upstream %s: %s; not asking it for %u s", addr_format(&s->to, text),
 	            tls_reason_text(tls_reason(s->tls)), c->refusal_ms / 1000);
 	outbox_flush(&s->out, s->fd);		/* the alert */
 	stream_lose(s, c->refusal);
@@ -249,11 +250,11 @@ static void stream_on_ready(uv_poll_t *poll, int status, int events);
 
 static void stream_watch(struct stream *s)
 {
-	int events = s->state == STREAM_CONNECTING ? UV_WRITABLE : UV_READABLE;
+	int events = UV_READABLE;
 
 	if (s->out.len)
 		events |= UV_WRITABLE;
-	if (s->closing || events == s->watched)
+	if (s->closing || s->state == STREAM_CONNECTING || events == s->watched)
 		return;
 	s->watched = events;
 	uv_poll_start(&s->poll, events, stream_on_ready);
@@ -337,6 +338,7 @@ static void stream_tell_opened(struct stream *s)
 {
 	const struct transport_conf   *conf = &s->owner->conf;
 	const struct transport_opening how = {
+		.to = &s->to,
 		.connect_us = s->connected_us - s->began_us,
 		.handshake_us = s->secured_us ? s->secured_us - s->connected_us : 0,
 		.resumed = s->secured_us && tls_is_resumed(s->tls),
@@ -368,6 +370,27 @@ static void stream_on_connected(struct stream *s)
 	}
 	s->state = STREAM_SECURING;
 	stream_write(s);
+}
+
+/* fd is ours now, or a negative errno: nobody was there. */
+static void stream_on_dialled(void *arg, int fd, const struct addr *to)
+{
+	struct stream *s = arg;
+
+	s->dial = NULL;
+	if (fd >= 0 && uv_poll_init(s->owner->client->loop, &s->poll, fd) < 0) {
+		close(fd);
+		fd = -ENOMEM;
+	}
+	if (fd < 0) {
+		stream_on_broken(s, fd);
+		return;
+	}
+	s->fd = fd;
+	s->to = *to;
+	s->poll.data = s;
+	s->open_handles++;
+	stream_on_connected(s);
 }
 
 /* ---- hearing ---------------------------------------------------------- */
@@ -483,13 +506,10 @@ static void stream_on_ready(uv_poll_t *poll, int status, int events)
 {
 	struct stream *s = poll->data;
 
-	if (status < 0 || s->state == STREAM_CONNECTING) {
+	if (status < 0) {
 		int error = stream_error(s);
 
-		if (status < 0 || error)
-			stream_on_broken(s, error ? error : -ECONNRESET);
-		else
-			stream_on_connected(s);
+		stream_on_broken(s, error ? error : -ECONNRESET);
 		return;
 	}
 	if (events & UV_WRITABLE)
@@ -500,44 +520,19 @@ static void stream_on_ready(uv_poll_t *poll, int status, int events)
 				break;
 }
 
-/* A socket that is connecting, or a negative errno. */
-static int stream_connect(const struct addr *to)
-{
-	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &(unsigned){ TCP_USER_TIMEOUT_MS },
-	           sizeof(unsigned));
-	if (connect(fd, &to->sa, addr_len(to)) < 0 && errno != EINPROGRESS) {
-		int error = -errno;
-
-		close(fd);
-		return error;
-	}
-	return fd;
-}
-
-static struct stream *stream_new(struct stream_client *c, int fd)
+static struct stream *stream_new(struct stream_client *c)
 {
 	struct stream *s = calloc(1, sizeof *s);
 
-	if (!s) {
-		close(fd);
+	if (!s)
 		return NULL;
-	}
 	s->owner = c;
-	s->fd = fd;
+	s->fd = -1;
 	s->tls = c->conf.tls ? tls_new(c->conf.tls, &s->out) : NULL;
-	if ((c->conf.tls && !s->tls) || c->dialect->begin(s) < 0 ||
-	    uv_poll_init(c->client->loop, &s->poll, fd) < 0) {
+	if ((c->conf.tls && !s->tls) || c->dialect->begin(s) < 0) {
 		stream_free(s);
 		return NULL;
 	}
-	uv_timer_init(c->client->loop, &s->timer);
-	s->poll.data = s->timer.data = s;
-	s->open_handles = 2;
 	for (unsigned i = 0; i < STREAM_BUCKETS; i++)
 		list_init(&s->buckets[i]);
 	return s;
@@ -545,11 +540,19 @@ static struct stream *stream_new(struct stream_client *c, int fd)
 
 int stream_open(struct stream_client *c)
 {
-	int            fd = stream_connect(&c->to);
-	struct stream *s = fd < 0 ? NULL : stream_new(c, fd);
+	struct stream *s = stream_new(c);
+	int            error = -ENOMEM;
 
 	if (!s)
-		return fd < 0 ? fd : -ENOMEM;
+		return error;
+	s->dial = dial_begin(c->client->loop, &c->to, stream_on_dialled, s, &error);
+	if (!s->dial) {
+		stream_free(s);
+		return error;
+	}
+	uv_timer_init(c->client->loop, &s->timer);
+	s->timer.data = s;
+	s->open_handles = 1;
 	s->idle_ms = c->idle_ms;
 	s->began_ms = stream_now_ms(s);
 	s->began_us = stream_now_us(s);
@@ -557,7 +560,6 @@ int stream_open(struct stream_client *c)
 	c->holders++;
 	c->stream_count++;
 	list_prepend(&c->streams, &s->node);
-	stream_watch(s);
 	stream_arm(s);
 	return 0;
 }

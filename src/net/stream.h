@@ -18,6 +18,7 @@
 #define LARDER_NET_STREAM_H
 
 #include "net/client.h"
+#include "net/dial.h"
 #include "net/frames.h"
 #include "net/outbox.h"
 #include "net/tls.h"
@@ -50,11 +51,11 @@ struct dialect {
 
 extern const struct dialect dialect_frames, dialect_http;
 
-/* All connections to one address over one protocol. */
+/* All connections to one server over one protocol. */
 struct stream_client {
 	struct transport      base;
 	struct net_client    *client;		/* borrowed */
-	struct addr           to;
+	struct addr_list      to;
 	struct transport_conf conf;		/* with a reference to conf.tls */
 	const struct dialect *dialect;
 	struct list           streams;		/* those that take questions, newest first */
@@ -80,7 +81,9 @@ struct stream {
 	struct list           node;		/* of stream_client.streams, or on no list */
 	struct stream_client *owner;
 	enum stream_state     state;
-	uv_poll_t             poll;
+	struct dial          *dial;		/* while connecting */
+	struct addr           to;		/* then: whom it reached */
+	uv_poll_t             poll;		/* and this is open */
 	uv_timer_t            timer;
 	uint64_t              rings_ms;		/* when the timer will; UINT64_MAX: not set */
 	uint64_t              began_ms;
@@ -96,7 +99,7 @@ struct stream {
 		struct frames in;
 		struct h2    *h2;
 	};
-	int                   fd;
+	int                   fd;		/* -1: not yet */
 	int                   watched;		/* events of poll */
 	uint8_t               open_handles;
 	bool                  closing;

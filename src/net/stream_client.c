@@ -118,6 +118,23 @@ static void stream_client_renew(struct transport *t)
 		stream_leave(list_entry(c->streams.next, struct stream, node));
 }
 
+static void stream_client_aim(struct transport *t, const struct addr_list *to)
+{
+	struct stream_client *c = (struct stream_client *)t;
+	struct list          *n, *next;
+
+	if (!addr_equal(&c->to.at[0], &to->at[0]))
+		c->refusal = 0;		/* that was somebody else */
+	c->to = *to;
+	for (n = c->streams.next; n != &c->streams; n = next) {
+		struct stream *s = list_entry(n, struct stream, node);
+
+		next = n->next;
+		if (!s->dial && addr_list_find(to, &s->to) < 0)
+			stream_leave(s);
+	}
+}
+
 static void stream_client_close(struct transport *t)
 {
 	struct stream_client *c = (struct stream_client *)t;
@@ -134,6 +151,7 @@ static const struct transport_ops stream_client_ops = {
 	.idle_hint = stream_client_idle_hint,
 	.renew = stream_client_renew,
 	.close = stream_client_close,
+	.aim = stream_client_aim,
 };
 
 struct transport *stream_client_new(struct net_client *client, const struct addr *to,
@@ -145,7 +163,7 @@ struct transport *stream_client_new(struct net_client *client, const struct addr
 		return NULL;
 	c->base.ops = &stream_client_ops;
 	c->client = client;
-	c->to = *to;
+	addr_list_add(&c->to, to);
 	c->conf = *conf;
 	if (conf->tls)
 		tls_peer_ref(conf->tls);

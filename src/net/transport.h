@@ -1,7 +1,7 @@
 /* transport.h - how one question travels to one upstream, whatever the protocol.
  *
- * A transport carries questions to one address over one protocol, for one
- * worker.  Its user embeds a struct transport_send for each question it sends
+ * A transport carries questions to one server over one protocol, for one
+ * worker: to one address, until aim() names others.  Its user embeds a struct transport_send for each question it sends
  * and hears what becomes of it; UDP, TCP, TLS and HTTP/2 differ behind this line
  * only.
  *
@@ -89,9 +89,14 @@ struct transport_ops {
 	void (*renew)(struct transport *t);
 	/* All sends have ended before.  Memory goes back when the last handle has closed. */
 	void (*close)(struct transport *t);
+	/* The server is at these addresses now, of which there is one at least.  Datagrams go to the first;
+	 * streams are opened to whichever answers first, tried in this order (RFC 8305 s. 5).  What is open to an
+	 * address that is not among them carries no new questions.  Copies to. */
+	void (*aim)(struct transport *t, const struct addr_list *to);
 };
 
 struct transport_opening {
+	const struct addr *to;	/* borrowed during the call */
 	uint64_t connect_us;
 	uint64_t handshake_us;	/* TLS; else 0 */
 	bool     resumed;
@@ -141,6 +146,12 @@ static inline void transport_renew(struct transport *t)	/* NULL is fine */
 {
 	if (t)
 		t->ops->renew(t);
+}
+
+static inline void transport_aim(struct transport *t, const struct addr_list *to)	/* NULL is fine */
+{
+	if (t)
+		t->ops->aim(t, to);
 }
 
 static inline void transport_close(struct transport *t)

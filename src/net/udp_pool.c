@@ -410,6 +410,16 @@ static void udp_pool_renew(struct transport *t)
 	}
 }
 
+static void udp_pool_aim(struct transport *t, const struct addr_list *to)
+{
+	struct udp_pool *p = (struct udp_pool *)t;
+
+	if (addr_equal(&p->to, &to->at[0]))
+		return;
+	p->to = to->at[0];
+	udp_pool_renew(t);
+}
+
 static void udp_pool_on_closed(uv_handle_t *handle)
 {
 	udp_pool_release(handle->data);
@@ -434,6 +444,7 @@ static const struct transport_ops udp_pool_ops = {
 	.idle_hint = udp_pool_idle_hint,
 	.renew = udp_pool_renew,
 	.close = udp_pool_close,
+	.aim = udp_pool_aim,
 };
 
 struct transport *udp_pool_new(struct net_client *c, const struct addr *to)

@@ -31,7 +31,9 @@ struct upstream_conf {
 	char               *name;	/* what people call it: its name, or its URL in normal form */
 	char               *url;	/* normal form, e.g. udp://192.0.2.1:53; identity over reloads */
 	enum upstream_proto proto;
-	struct addr         addr;
+	struct addr         addr;	/* family 0: host is given instead */
+	char               *host;	/* its name, to be resolved; NULL: addr is given */
+	uint16_t            port;	/* of host */
 	bool                trusted;	/* it is who it should be, and its AD flag is believed (RFC 4035 s. 4.6) */
 	struct tls_peer    *tls;	/* TLS and HTTPS: whom to expect; a reference */
 	struct h2_target    http;	/* HTTPS */

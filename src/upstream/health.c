@@ -54,6 +54,7 @@ const char *const health_reason_names[] = {
 	[HEALTH_PROTOCOL] = "protocol",
 	[HEALTH_UNREACHABLE] = "unreachable",
 	[HEALTH_NO_ROUTE] = "no-route",
+	[HEALTH_UNRESOLVED] = "unresolved",
 };
 
 void health_init(struct health *h, const char *name)
@@ -75,7 +76,8 @@ void health_done(struct health *h)
 /* What choosing sees: the state, unless the operator knows better. */
 static void health_publish_state(struct health *h)
 {
-	enum health_state s = h->order == HEALTH_UP ? HEALTH_GOOD :
+	enum health_state s = h->nowhere ? HEALTH_OPEN :
+	                      h->order == HEALTH_UP ? HEALTH_GOOD :
 	                      h->order == HEALTH_DOWN ? HEALTH_OPEN : h->own_state;
 
 	atomic_store_explicit(&h->state, (uint8_t)s, memory_order_relaxed);
@@ -126,6 +128,8 @@ static const char *health_in_words(enum health_reason reason)
 		return "it cannot be reached";
 	case HEALTH_NO_ROUTE:
 		return "there is no route to it";
+	case HEALTH_UNRESOLVED:
+		return "its name is not resolved";
 	case HEALTH_REASONS:
 		break;
 	}
@@ -295,7 +299,7 @@ uint32_t health_failed(struct health *h, enum health_reason reason, uint64_t nam
 
 static bool health_is_probed(const struct health *h)
 {
-	return h->own_state == HEALTH_OPEN && h->order != HEALTH_DOWN;
+	return h->own_state == HEALTH_OPEN && h->order != HEALTH_DOWN && !h->nowhere;
 }
 
 static uint64_t health_probe_due_us(const struct health *h)
@@ -415,12 +419,48 @@ void health_want(struct health *h, uint64_t now_us)
 		atomic_store_explicit(&h->wanted_until_us, until_us, memory_order_relaxed);
 }
 
+bool health_is_wanted(const struct health *h, uint64_t now_us)
+{
+	return atomic_load_explicit(&h->wanted_until_us, memory_order_relaxed) > now_us;
+}
+
 /* ---- from outside ---- */
+
+void health_lacks_place(struct health *h, uint64_t now_us)
+{
+	health_lock(h);
+	h->nowhere = true;
+	h->failed_once = true;
+	atomic_store_explicit(&h->reason, HEALTH_UNRESOLVED, memory_order_relaxed);
+	health_enter(h, HEALTH_OPEN, HEALTH_UNRESOLVED, now_us);
+	atomic_store_explicit(&h->opened_us, now_us, memory_order_relaxed);
+	h->news.any = false;		/* whoever looks for its address tells */
+	health_publish_state(h);
+	health_unlock(h);
+}
+
+void health_has_place(struct health *h, uint64_t now_us)
+{
+	bool anew;
+
+	health_lock(h);
+	if (h->nowhere)
+		h->failed_once = false;
+	anew = h->nowhere || h->own_state == HEALTH_OPEN;
+	h->nowhere = false;
+	health_unlock(h);
+	if (anew)
+		health_begin_anew(h, now_us);
+}
 
 void health_begin_anew(struct health *h, uint64_t now_us)
 {
 	health_lock(h);
 	atomic_fetch_add_explicit(&h->epoch, 1, memory_order_relaxed);
+	if (h->nowhere) {
+		health_unlock(h);
+		return;
+	}
 	health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
 	h->news.any = false;		/* that it works is not known yet */
 	h->failures = 0;
@@ -434,7 +474,7 @@ void health_give_order(struct health *h, enum health_order order, uint64_t now_u
 {
 	health_lock(h);
 	/* Nothing was found out while it was down, and nobody waits to probe it: two failures open it again. */
-	if (h->order == HEALTH_DOWN && order != HEALTH_DOWN) {
+	if (h->order == HEALTH_DOWN && order != HEALTH_DOWN && !h->nowhere) {
 		health_enter(h, HEALTH_GOOD, health_last_reason(h), now_us);
 		h->asking = 0;
 	}

@@ -45,6 +45,7 @@ enum health_reason {
 	HEALTH_PROTOCOL,	/* what comes is not TLS, HTTP or DNS as it should be */
 	HEALTH_UNREACHABLE,	/* refused, or the network says that it is not there */
 	HEALTH_NO_ROUTE,	/* our own system knows no way to it */
+	HEALTH_UNRESOLVED,	/* it is given by name, and where that is has not been found out yet */
 	HEALTH_REASONS
 };
 
@@ -91,6 +92,7 @@ struct health {
 	struct recent    answers;	/* from sending to the accepted answer */
 	unsigned         samples;
 	unsigned         backoff;	/* time-outs in a row: doublings of timeout_us */
+	bool             nowhere;	/* there is no address to ask: open, and not probed */
 	bool             failed_once;	/* reason says something */
 	unsigned         failures;	/* in a row, for different names */
 	uint64_t         failed_name;	/* hash of the last one's */
@@ -155,6 +157,12 @@ void health_want(struct health *h, uint64_t now_us);
 
 /* Everything that was held against it is void: the way to it has changed. */
 void health_begin_anew(struct health *h, uint64_t now_us);
+/* There is no address to ask it at, since now_us: the breaker is open, whatever the order, and no probe is sent. */
+void health_lacks_place(struct health *h, uint64_t now_us);
+/* There is one, or another than before: what was held against the old one is void. */
+void health_has_place(struct health *h, uint64_t now_us);
+/* Does a client wait for it that has no other? */
+bool health_is_wanted(const struct health *h, uint64_t now_us);
 void health_give_order(struct health *h, enum health_order order, uint64_t now_us);
 /* An early refresh brought new TTL, or only what was left of the old one. */
 void health_learn_early(struct health *h, bool gained);

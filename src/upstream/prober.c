@@ -114,11 +114,26 @@ static void prober_report(struct prober *p, enum health_verdict verdict)
 	prober_rest(p);
 }
 
+/* Whoever replies is there. */
+static void prober_move_on(struct channel *c, enum health_reason reason)
+{
+	if (reason != HEALTH_SERVFAIL && reason != HEALTH_REFUSED)
+		channel_move_on(c, clock_mono_us(c->env->clock));
+}
+
 /* Nothing that was sent has been answered.  What could not be sent, for want of something of our own, says nothing
  * about the server. */
 static void prober_report_failure(struct prober *p)
 {
+	struct channel *c = p->channel;
+
+	if (p->sent)
+		prober_move_on(c, p->reason);
 	prober_report(p, p->sent ? HEALTH_FAILS : HEALTH_NOT_ASKED);
+	if (!c->upstream->conf.host || !c->env->doubt || health_state(prober_health(p)) != HEALTH_OPEN)
+		return;
+	atomic_store(&c->upstream->doubted, true);
+	c->env->doubt(c->env->doubt_arg);
 }
 
 static enum transport_kind prober_kind(const struct prober *p)
@@ -298,6 +313,7 @@ void prober_failed(struct channel *c, enum health_reason reason, uint64_t name_h
 {
 	struct prober *p = c->prober;
 
+	prober_move_on(c, reason);
 	prober_begin(p, health_failed(prober_health(p), reason, name_hash, prober_now_us(p)));
 }
 

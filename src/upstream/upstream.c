@@ -12,6 +12,7 @@
 #define SECURE_IDLE_MS    60000		/* opening anew costs two round trips more */
 #define STREAM_CONNECT_MS 3000
 #define SLEPT_APART_US      UINT64_C(1000000)
+#define HEARD_US            UINT64_C(1000000)	/* who has answered since then is there */
 
 struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_count)
 {
@@ -24,12 +25,18 @@ struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_
 	u->conf = *conf;
 	u->conf.name = strdup(conf->name);
 	u->conf.url = strdup(conf->url);
+	u->conf.host = conf->host ? strdup(conf->host) : NULL;
 	health_init(&u->health, u->conf.name);
+	pthread_mutex_init(&u->places_lock, NULL);
 	u->conf.tls = conf->tls ? tls_peer_ref(conf->tls) : NULL;
-	if (!u->conf.name || !u->conf.url) {
+	if (!u->conf.name || !u->conf.url || (conf->host && !u->conf.host)) {
 		upstream_unref(u);
 		return NULL;
 	}
+	if (conf->host)
+		upstream_lack_place(u, 0);
+	else
+		addr_list_add(&u->places, &conf->addr);
 	return u;
 }
 
@@ -46,8 +53,73 @@ void upstream_unref(struct upstream *u)
 	health_done(&u->health);
 	free(u->conf.name);
 	free(u->conf.url);
+	free(u->conf.host);
 	tls_peer_unref(u->conf.tls);
+	pthread_mutex_destroy(&u->places_lock);
 	free(u);
+}
+
+/* ---- where it is ---- */
+
+void upstream_places(struct upstream *u, struct addr_list *out)
+{
+	pthread_mutex_lock(&u->places_lock);
+	*out = u->places;
+	pthread_mutex_unlock(&u->places_lock);
+}
+
+bool upstream_place(struct upstream *u, const struct addr_list *to, uint64_t now_us)
+{
+	struct addr_list places = *to;
+	int              first;
+	bool             same;
+
+	pthread_mutex_lock(&u->places_lock);
+	same = addr_list_same(&u->places, &places);
+	if (!same) {
+		first = u->places.count ? addr_list_find(&places, &u->places.at[0]) : -1;
+		if (first > 0)
+			addr_list_lead(&places, (unsigned)first);
+		u->places = places;
+		atomic_fetch_add(&u->moves, 1);
+	}
+	pthread_mutex_unlock(&u->places_lock);
+	if (!same)
+		health_has_place(&u->health, now_us);
+	return !same;
+}
+
+void upstream_lack_place(struct upstream *u, uint64_t now_us)
+{
+	health_lacks_place(&u->health, now_us);
+}
+
+/* It has answered there first. */
+static void upstream_lead(struct upstream *u, const struct addr *to)
+{
+	int at;
+
+	pthread_mutex_lock(&u->places_lock);
+	at = addr_list_find(&u->places, to);
+	if (at > 0) {
+		addr_list_lead(&u->places, (unsigned)at);
+		atomic_fetch_add(&u->moves, 1);
+	}
+	pthread_mutex_unlock(&u->places_lock);
+}
+
+void channel_move_on(struct channel *c, uint64_t now_us)
+{
+	struct upstream *u = c->upstream;
+
+	if (!u->conf.host || atomic_load(&u->health.sampled_us) + HEARD_US > now_us)
+		return;
+	pthread_mutex_lock(&u->places_lock);
+	if (u->places.count > 1 && atomic_load(&u->moves) == c->moves) {	/* else somebody has done so */
+		addr_list_turn(&u->places);
+		atomic_fetch_add(&u->moves, 1);
+	}
+	pthread_mutex_unlock(&u->places_lock);
 }
 
 void upstream_way_changed(struct upstream *u, uint64_t now_us)
@@ -121,10 +193,26 @@ static void channel_look_at_way(struct channel *c)
 		transport_renew(c->transport[i]);
 }
 
+/* What goes out from now on goes where the upstream is. */
+static void channel_look_at_places(struct channel *c)
+{
+	uint32_t         moves = atomic_load_explicit(&c->upstream->moves, memory_order_acquire);
+	struct addr_list places;
+
+	if (moves == c->moves)
+		return;
+	c->moves = moves;
+	upstream_places(c->upstream, &places);
+	for (unsigned i = 0; i < TRANSPORT_KINDS && places.count; i++)
+		transport_aim(c->transport[i], &places);
+}
+
 static void channel_on_opened(void *arg, const struct transport_opening *how)
 {
-	struct stats_upstream *stats = ((struct channel *)arg)->stats;
+	struct channel        *c = arg;
+	struct stats_upstream *stats = c->stats;
 
+	upstream_lead(c->upstream, how->to);
 	histogram_add(&stats->connect, how->connect_us, 1);
 	if (how->handshake_us)
 		histogram_add(how->resumed ? &stats->resumption : &stats->handshake, how->handshake_us, 1);
@@ -143,8 +231,17 @@ struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 		.arg = c,
 	};
 
+	struct addr_list places;
+
 	channel_look_at_way(c);
-	if (!c->transport[kind])
-		c->transport[kind] = c->env->maker->make(c->env->maker, kind, &u->addr, &conf);
+	channel_look_at_places(c);
+	if (c->transport[kind])
+		return c->transport[kind];
+	upstream_places(c->upstream, &places);
+	if (!places.count)
+		return NULL;
+	c->transport[kind] = c->env->maker->make(c->env->maker, kind, &places.at[0], &conf);
+	if (places.count > 1)
+		transport_aim(c->transport[kind], &places);
 	return c->transport[kind];
 }

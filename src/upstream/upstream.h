@@ -3,15 +3,21 @@
  * struct upstream is shared by all workers and lives over reloads as long as
  * its URL stays: it holds what is known about the server.  struct channel is
  * one worker's: its transports, opened when first used.
+ *
+ * One that is given by name has several addresses, or none yet, and then it is
+ * not asked.  The first in their order is asked first: it is the one that won the
+ * last race for a connection, and goes to the end when nothing comes back from it.
  */
 #ifndef LARDER_UPSTREAM_UPSTREAM_H
 #define LARDER_UPSTREAM_UPSTREAM_H
 
+#include "base/addr.h"
 #include "net/transport.h"
 #include "stats/stats.h"
 #include "upstream/conf.h"
 #include "upstream/health.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,12 +33,16 @@ struct timers;
 struct upstream {
 	_Atomic unsigned     refs;		/* owners: setups and channels */
 	struct upstream_conf conf;		/* copied */
+	_Atomic bool         doubted;		/* its addresses are to be looked up again */
 	/* The server rejects EDNS until then (CLOCK_BOOTTIME, ms; RFC 6891 s. 6.2.2). */
 	_Atomic uint64_t     no_edns_until_ms;
 	struct health        health;
 	/* How often the way to it has changed: a channel that has not seen that renews its transports. */
 	_Atomic uint32_t     ways;
 	_Atomic uint64_t     slept_us;
+	pthread_mutex_t      places_lock;
+	struct addr_list     places;		/* under the lock; empty: its name is not resolved yet */
+	_Atomic uint32_t     moves;		/* how often places has changed, as a channel notices */
 	unsigned             worker_count;
 	struct stats_upstream stats[];		/* one for each worker */
 };
@@ -54,6 +64,14 @@ void upstream_way_changed(struct upstream *u, uint64_t now_us);
 /* The same, as each worker notices when the machine has slept: repeated within a second it does nothing. */
 void upstream_slept(struct upstream *u, uint64_t now_us);
 
+/* ---- where it is; any thread ---- */
+
+/* It is at these addresses now.  That which is asked first stays so if it is among them.  False: so it was already. */
+bool upstream_place(struct upstream *u, const struct addr_list *to, uint64_t now_us);
+/* Its name is not resolved since then, so nobody can ask it. */
+void upstream_lack_place(struct upstream *u, uint64_t now_us);
+void upstream_places(struct upstream *u, struct addr_list *out);
+
 /* Is it configured as it was, so that what is known about it still holds? */
 bool upstream_is(const struct upstream *u, const struct upstream_conf *conf);
 
@@ -66,6 +84,9 @@ struct upstream_env {
 	struct exchanges             *open;	/* all that are, of this worker */
 	struct dns_scrub             *scrub;
 	const struct transport_maker *maker;
+	/* One that is given by name does not work: its addresses may have changed.  NULL: nobody wants to know. */
+	void                        (*doubt)(void *arg);
+	void                         *doubt_arg;
 	unsigned                      worker;	/* its index in upstream.stats */
 	uint16_t                      edns_size;	/* octets that probes offer in their OPT */
 };
@@ -78,6 +99,7 @@ struct channel {
 	struct prober             *prober;
 	struct transport          *transport[TRANSPORT_KINDS];	/* NULL: not yet */
 	uint32_t                   ways;	/* upstream->ways, as seen last */
+	uint32_t                   moves;	/* upstream->moves, when the transports were aimed */
 };
 
 /* Gives one reference, or NULL when memory is short.  Takes a reference to u of its own. */
@@ -85,7 +107,9 @@ struct channel *channel_new(struct upstream *u, const struct upstream_env *env);
 struct channel *channel_ref(struct channel *c);
 /* The last one closes the transports; no send may live then. */
 void            channel_unref(struct channel *c);	/* NULL is fine */
-/* NULL when memory is short. */
+/* Nothing has come back from where it is asked: that address is tried last from now on, if it has another. */
+void            channel_move_on(struct channel *c, uint64_t now_us);
+/* NULL when memory is short, or when there is nowhere to send to. */
 struct transport *channel_transport(struct channel *c, enum transport_kind kind);
 
 static inline void channel_count(struct channel *c, enum upstream_counter n)

@@ -82,7 +82,13 @@ static void fuzz_close(struct transport *t)
 	(void)t;
 }
 
-static const struct transport_ops fuzz_ops = { fuzz_send, fuzz_end, fuzz_idle_hint, fuzz_renew, fuzz_close };
+static void fuzz_aim(struct transport *t, const struct addr_list *to)
+{
+	(void)t;
+	(void)to;
+}
+
+static const struct transport_ops fuzz_ops = { fuzz_send, fuzz_end, fuzz_idle_hint, fuzz_renew, fuzz_close, fuzz_aim };
 static struct transport           fuzz_transport = { &fuzz_ops };
 static const struct clock         fuzz_clock = { fuzz_boot_ms, fuzz_mono_us };
 

@@ -402,12 +402,20 @@ static void carrier_close(struct transport *t)
 	free(c);
 }
 
+/* Servers here have one address each. */
+static void carrier_aim(struct transport *t, const struct addr_list *to)
+{
+	(void)t;
+	(void)to;
+}
+
 static const struct transport_ops carrier_ops = {
 	.send = carrier_send,
 	.end = carrier_end,
 	.idle_hint = carrier_idle_hint,
 	.renew = carrier_renew,
 	.close = carrier_close,
+	.aim = carrier_aim,
 };
 
 static struct transport *carrier_make(const struct transport_maker *m, enum transport_kind kind,

@@ -18,6 +18,7 @@ static const char *const state_names[] = { "good", "suspect", "open" };
 static const char *const reason_names[HEALTH_REASONS] = {
 	[HEALTH_SILENT] = "silent", [HEALTH_SERVFAIL] = "servfail", [HEALTH_REFUSED] = "refused",
 	[HEALTH_CLOSED] = "closed", [HEALTH_UNREACHABLE] = "unreachable", [HEALTH_NO_ROUTE] = "no-route",
+	[HEALTH_UNRESOLVED] = "unresolved",
 };
 static const char *const order_names[] = { "auto", "up", "down" };
 

@@ -27,6 +27,7 @@ struct rig {
 	unsigned               made, closed, sends, ends, renewed;
 	int                    send_error;	/* what the next send gives; 0: it is sent */
 	enum transport_kind    kind;		/* of the transport that was made last */
+	struct addr_list       aimed;		/* where the last one was made for, or aimed at since */
 	uint32_t               idle_ms;		/* last hint */
 	uint8_t                sent[600];	/* the last message */
 	size_t                 sent_len;
@@ -99,14 +100,20 @@ static inline void rig_close(struct transport *t)
 	free(t);
 }
 
+static inline void rig_aim(struct transport *t, const struct addr_list *to)
+{
+	rig_of(t)->aimed = *to;
+}
+
 static inline struct transport *rig_make(const struct transport_maker *m, enum transport_kind kind,
                                          const struct addr *to, const struct transport_conf *conf)
 {
-	static const struct transport_ops ops = { rig_send, rig_end, rig_idle_hint, rig_renew, rig_close };
+	static const struct transport_ops ops = { rig_send, rig_end, rig_idle_hint, rig_renew, rig_close, rig_aim };
 	struct rig           *r = (struct rig *)((char *)(uintptr_t)m - offsetof(struct rig, maker));
 	struct rig_transport *t = malloc(sizeof *t);
 
-	(void)to;
+	r->aimed.count = 0;
+	addr_list_add(&r->aimed, to);
 	assert_true(conf->connect_ms && conf->idle_ms && conf->silence_ms);
 	if (!t)
 		return NULL;

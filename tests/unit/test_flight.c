@@ -171,10 +171,17 @@ static void far_end_close(struct transport *t)
 	free(t);
 }
 
+static void far_end_aim(struct transport *t, const struct addr_list *to)
+{
+	(void)t;
+	holds(w->d, to->count > 0);
+}
+
 static struct transport *far_end_make(const struct transport_maker *m, enum transport_kind kind,
                                       const struct addr *to, const struct transport_conf *conf)
 {
-	static const struct transport_ops ops = { far_end_send, far_end_end, far_end_idle_hint, far_end_renew, far_end_close };
+	static const struct transport_ops ops = { far_end_send, far_end_end, far_end_idle_hint, far_end_renew, far_end_close,
+		                                    far_end_aim };
 	struct far_end                   *e = malloc(sizeof *e);
 
 	(void)m;
