@@ -217,6 +217,22 @@ static bool build_is_trusted(struct build *b, const struct build_source *s)
 	return v.number;
 }
 
+/* Who is asked where it is? */
+static bool build_host_is_findable(struct build *b, const struct build_source *s)
+{
+	const struct conf_setting *bootstrap = &build_group(b, "bootstrap")->own;
+	const struct conf_url     *url = &s->url;
+	bool                       encrypted = conf_url_is_encrypted(url);
+
+	if (!*url->host || bootstrap->count || bootstrap->bad)
+		return true;
+	BUILD_MISTAKE(b, &s->t->at, "\"%s\" is a host name, and nobody is there to be asked for its address: "
+		      "list servers that know it, as in bootstrap: [192.0.2.1]%s%s", url->host,
+		      encrypted ? "; or give its address, as in tls://192.0.2.1#" : "; or give its address",
+		      encrypted ? url->name : "");
+	return false;
+}
+
 /* What does not go together. */
 static bool build_source_is_sound(struct build *b, const struct build_source *s)
 {
@@ -242,17 +258,25 @@ static bool build_source_is_sound(struct build *b, const struct build_source *s)
 	return false;
 }
 
-static struct tls_trust *build_system_trust(struct build *b, const struct conf_text *t)
+/* Peer i of the configuration that is in force, which may be NULL; false: there is no such. */
+static bool build_old_peer(const struct build *b, size_t i, struct tls_peer **out)
 {
 	const struct conf *old = b->running;
-	int                err = 0;
 
-	for (size_t i = 0; old && i < old->upstream_count && !b->system; i++) {
-		struct tls_trust *known = old->upstreams[i].tls ? tls_peer_trust(old->upstreams[i].tls) : NULL;
+	if (!old || i >= old->upstream_count + old->bootstrap_count)
+		return false;
+	*out = i < old->upstream_count ? old->upstreams[i].tls : old->bootstrap[i - old->upstream_count].tls;
+	return true;
+}
 
-		if (known && tls_trust_is_system(known))
-			b->system = tls_trust_ref(known);
-	}
+static struct tls_trust *build_system_trust(struct build *b, const struct conf_text *t)
+{
+	struct tls_peer *old;
+	int              err = 0;
+
+	for (size_t i = 0; !b->system && build_old_peer(b, i, &old); i++)
+		if (old && tls_trust_is_system(tls_peer_trust(old)))
+			b->system = tls_trust_ref(tls_peer_trust(old));
 	if (!b->system)
 		err = tls_trust_load(TLS_TRUST_SYSTEM, &b->system);
 	if (err == -ENODATA) {
@@ -303,12 +327,12 @@ static size_t build_pins(struct build *b, const struct conf_setting *s, uint8_t 
 /* One that is in force already is used again, with the sessions it can resume. */
 static struct tls_peer *build_same_peer(struct build *b, struct tls_peer *peer)
 {
-	const struct conf *old = b->running;
+	struct tls_peer *old;
 
-	for (size_t i = 0; peer && old && i < old->upstream_count; i++)
-		if (tls_peer_equal(old->upstreams[i].tls, peer)) {
+	for (size_t i = 0; peer && build_old_peer(b, i, &old); i++)
+		if (old && tls_peer_equal(old, peer)) {
 			tls_peer_unref(peer);
-			return tls_peer_ref(old->upstreams[i].tls);
+			return tls_peer_ref(old);
 		}
 	return peer;
 }
@@ -320,7 +344,7 @@ static struct tls_peer *build_peer(struct build *b, const struct build_source *s
 	uint8_t              pins[TLS_PINS_MAX][TLS_PIN_LEN];
 	char                 address[ADDR_TEXT_MAX];
 	struct tls_peer_conf conf = {
-		.address = addr_format(&s->url.addr, address),
+		.address = *s->url.host ? s->url.host : addr_format(&s->url.addr, address),
 		.name = *s->url.name ? s->url.name : NULL,
 		.pins = (const uint8_t (*)[TLS_PIN_LEN])pins,
 		.pin_count = build_pins(b, s->pins, pins),
@@ -403,6 +427,8 @@ static bool build_fill(struct build *b, const struct build_source *s, const char
 {
 	u->proto = s->url.proto;
 	u->addr = s->url.addr;
+	u->host = *s->url.host ? build_copy(b, s->url.host) : NULL;
+	u->port = s->url.port;
 	u->http = s->url.http;
 	if (s->method && s->method->count) {
 		union conf_value v;
@@ -414,15 +440,26 @@ static bool build_fill(struct build *b, const struct build_source *s, const char
 	u->name = build_copy(b, text);	/* until build_names() */
 	u->url = build_copy(b, text);
 	u->tls = conf_url_is_encrypted(&s->url) ? build_peer(b, s) : NULL;
-	return u->name && u->url && (u->tls || !conf_url_is_encrypted(&s->url));
+	return u->name && u->url && (u->host || !*s->url.host) && (u->tls || !conf_url_is_encrypted(&s->url));
 }
 
 static void build_empty(struct upstream_conf *u)
 {
 	free(u->name);
 	free(u->url);
+	free(u->host);
 	tls_peer_unref(u->tls);
 	memset(u, 0, sizeof *u);
+}
+
+/* Would larder ask itself? */
+static bool build_is_own(struct build *b, const struct build_source *s)
+{
+	if (*s->url.host || !conf_own_has(&b->own, &s->url.addr))
+		return false;
+	BUILD_MISTAKE(b, &s->t->at, "%s is where larder itself listens: questions would go round in circles",
+		      s->t->text);
+	return true;
 }
 
 /* Index of the upstream with this URL, which is added when it is new; -1 after a mistake. */
@@ -433,21 +470,14 @@ static ssize_t build_upstream(struct build *b, const struct build_source *s)
 	const struct conf_text *t = s->t;
 	char                    text[CONF_URL_MAX];
 
-	if (!url->addr.sa.sa_family || !c->upstreams)
+	if (!conf_url_is_set(url) || !c->upstreams)
 		return -1;
 	conf_url_format(url, text);
 	for (size_t i = 0; i < c->upstream_count; i++)
 		if (!strcmp(c->upstreams[i].url, text))
 			return (ssize_t)i;
-	if (!build_source_is_sound(b, s))
+	if (!build_source_is_sound(b, s) || !build_host_is_findable(b, s) || build_is_own(b, s))
 		return -1;
-	if (conf_own_has(&b->own, &url->addr)) {
-		BUILD_MISTAKE(
-			b, &t->at,
-			"%s is where larder itself listens: questions would go round in circles",
-			t->text);
-		return -1;
-	}
 	if (c->upstream_count == BUILD_UPSTREAMS_MAX) {
 		BUILD_MISTAKE(b, &t->at, "more than %d upstreams", BUILD_UPSTREAMS_MAX);
 		return -1;
@@ -572,6 +602,49 @@ static void build_names(struct build *b)
 			return;
 		free(u->name);
 		u->name = name;
+	}
+}
+
+/* ---- who knows where upstreams are ---- */
+
+static void build_bootstrap_server(struct build *b, const struct build_source *s)
+{
+	struct conf          *c = b->c;
+	struct upstream_conf *u = &c->bootstrap[c->bootstrap_count];
+	char                  text[CONF_URL_MAX];
+
+	if (!conf_url_is_set(&s->url) || !build_source_is_sound(b, s) || build_is_own(b, s))
+		return;
+	conf_url_format(&s->url, text);
+	for (size_t i = 0; i < c->bootstrap_count; i++)
+		if (!strcmp(c->bootstrap[i].url, text)) {
+			BUILD_MISTAKE(b, &s->t->at, "\"%s\" is listed twice", s->t->text);
+			return;
+		}
+	if (build_fill(b, s, text, u)) {
+		free(u->name);
+		u->name = build_copy(b, s->t->text);
+	}
+	if (u->name && u->url)
+		c->bootstrap_count++;
+	else
+		build_empty(u);
+}
+
+static void build_bootstrap(struct build *b)
+{
+	size_t                     index = conf_option_index("bootstrap");
+	const struct conf_setting *s = &b->settings->groups[index].own;
+
+	b->c->bootstrap = build_alloc(b, s->count, sizeof *b->c->bootstrap);
+	for (size_t i = 0; i < s->count && b->c->bootstrap; i++) {
+		struct build_source source;
+		union conf_value    v;
+
+		build_source_init(&source, NULL, &s->texts[i]);
+		build_value(&conf_options[index], &s->texts[i], &v);
+		source.url = v.url;
+		build_bootstrap_server(b, &source);
 	}
 }
 
@@ -754,6 +827,7 @@ struct conf *conf_build(const struct conf_settings *settings, struct conf_report
 	build_allow(&b);
 	build_metrics_listen(&b);
 	build_metrics_hosts(&b);
+	build_bootstrap(&b);
 	build_urls(&b);
 	build_routes(&b, resolv);
 	build_route_policies(&b);
@@ -770,6 +844,8 @@ void conf_destroy(struct conf *c)
 		return;
 	for (size_t i = 0; i < c->upstream_count; i++)
 		build_empty(&c->upstreams[i]);
+	for (size_t i = 0; i < c->bootstrap_count; i++)
+		build_empty(&c->bootstrap[i]);
 	for (size_t i = 0; c->policy.routes && i < c->policy.route_count; i++)
 		free(c->policy.routes[i].upstreams);
 	for (size_t i = 0; i < c->http.listen_count; i++)
@@ -779,6 +855,7 @@ void conf_destroy(struct conf *c)
 	free(c->http.listen);
 	free(c->http.hosts);
 	free(c->upstreams);
+	free(c->bootstrap);
 	free(c->policy.routes);
 	free(c->policy.allow);
 	free(c->policy.identity_version);

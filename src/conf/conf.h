@@ -49,6 +49,8 @@ struct conf {
 
 	struct upstream_conf *upstreams;	/* each URL once, those of forward first */
 	size_t                upstream_count;
+	struct upstream_conf *bootstrap;	/* who is asked for the addresses of upstreams that have a host */
+	size_t                bootstrap_count;
 	bool                  from_resolv;	/* forward came from a resolv.conf */
 	char                 *resolv_file;	/* the file to watch; NULL when forward is set */
 

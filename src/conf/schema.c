@@ -24,9 +24,13 @@
 #define SCHEMA_HOST      "^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 #define SCHEMA_PREFIX    "^(" SCHEMA_V4 "|" SCHEMA_V6 ")(/[0-9]{1,3})?$"
 #define SCHEMA_HASH      "(#[0-9A-Za-z._:-]+)?"
-#define SCHEMA_URL                                                                                 \
+#define SCHEMA_NAMED     "[0-9A-Za-z._-]*[A-Za-z][0-9A-Za-z_-]*\\.?(:[0-9]+)?"
+#define SCHEMA_SERVER                                                                              \
 	"(((udp|tcp)://)?" SCHEMA_ADDR "|tls://" SCHEMA_ADDR SCHEMA_HASH                           \
 	"|https://" SCHEMA_ADDR "(/[^#]*)?" SCHEMA_HASH ")"
+#define SCHEMA_URL                                                                                 \
+	"(" SCHEMA_SERVER "|(udp|tcp)://" SCHEMA_NAMED "|tls://" SCHEMA_NAMED SCHEMA_HASH           \
+	"|https://" SCHEMA_NAMED "(/[^#]*)?" SCHEMA_HASH ")"
 #define SCHEMA_PIN       "^sha256/[A-Za-z0-9+/]{43}=$"
 #define SCHEMA_NAME      "[A-Za-z][A-Za-z0-9_-]{0,62}"
 #define SCHEMA_REFERENCE "^(" SCHEMA_NAME "|" SCHEMA_URL ")$"
@@ -194,6 +198,8 @@ static json_t *schema_value(struct schema *s, const struct conf_option *o)
 		return schema_list(s, SCHEMA_HOST, o->max);
 	case CONF_FORWARD:
 		return schema_list(s, SCHEMA_REFERENCE, o->max);
+	case CONF_SERVERS:
+		return schema_list(s, "^" SCHEMA_SERVER "$", o->max);
 	case CONF_PINS:
 		return schema_list(s, SCHEMA_PIN, o->max);
 	case CONF_UPSTREAMS:

@@ -25,6 +25,8 @@ const struct conf_option conf_options[] = {
 	  "Addresses to answer on, over UDP and TCP; port 53 unless given." },
 	{ "forward", CONF_FORWARD, 1, CONF_LIST_MAX, NULL, FIELD(upstreams),
 	  "Upstreams that are asked: names from upstreams, or URLs. Absent: resolv-file is read." },
+	{ "bootstrap", CONF_SERVERS, 1, CONF_BOOTSTRAP_MAX, NULL, FIELD(bootstrap),
+	  "Servers, given by address, that are asked where upstreams are that are given by host name." },
 	{ "resolv-file", CONF_PATH, 1, 4095, NULL, FIELD(resolv_file),
 	  "File whose nameserver lines are used when forward is absent." },
 	{ "allow", CONF_PREFIXES, 1, 1024, "127.0.0.0/8 ::1", FIELD(policy.allow),
@@ -179,7 +181,7 @@ size_t conf_section_index(const char *prefix, size_t *count)
 
 bool conf_type_is_list(enum conf_type type)
 {
-	return type == CONF_LISTEN || type == CONF_PREFIXES || type == CONF_FORWARD ||
+	return type == CONF_LISTEN || type == CONF_PREFIXES || type == CONF_FORWARD || type == CONF_SERVERS ||
 	       type == CONF_PINS || type == CONF_ENDPOINTS || type == CONF_HOSTS;
 }
 

@@ -28,6 +28,7 @@ enum conf_type {
 	CONF_LISTEN,
 	CONF_PREFIXES,
 	CONF_FORWARD,		/* names of upstreams, or URLs */
+	CONF_SERVERS,		/* URLs with addresses */
 	CONF_PINS,		/* hashes of keys */
 	CONF_ENDPOINTS,		/* addresses, or absolute paths of socket files */
 	CONF_HOSTS,		/* host names */
@@ -38,6 +39,7 @@ enum conf_type {
 };
 
 #define CONF_LIST_MAX 64
+#define CONF_BOOTSTRAP_MAX 8	/* all are asked at once */
 
 struct conf_option {
 	const char    *name;		/* whole: "cache.size" */

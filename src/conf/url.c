@@ -13,10 +13,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define URL_NAME_MAX 63
-#define URL_EXAMPLES "(examples: 192.0.2.1, udp://192.0.2.1:5353, tcp://[2001:db8::1]:53)"
+#define URL_EXAMPLES "(examples: 192.0.2.1, udp://192.0.2.1:5353, tls://dns.example)"
 #define URL_PATH     "/dns-query"
 #define URL_TEMPLATE "{?dns}"		/* how RFC 8484 writes the end of a path */
 
@@ -73,24 +74,33 @@ static int url_unknown_scheme(const char *text, size_t len, char why[CONF_WHY_MA
 			*hint ? "" : "; larder knows udp://, tcp://, tls:// and https://");
 }
 
+/* Does its last label have a letter?  What has none was meant to be an address. */
+static bool url_ends_in_word(const char *host)
+{
+	const char *last = strrchr(host, '.');
+
+	for (last = last ? last + 1 : host; *last; last++)
+		if (isalpha((unsigned char)*last))
+			return true;
+	return false;
+}
+
 /* Could this be the name of a host?  An optional port is left aside. */
 static bool url_is_host_name(const char *text)
 {
 	char            host[DNS_NAME_TEXT_MAX];
-	size_t          n = strcspn(text, ":");
+	size_t          n = strcspn(text, ":"), dot;
 	struct dns_name name;
-	bool            letter = false;
 
 	if (n >= sizeof host)
 		return false;
 	memcpy(host, text, n);
-	host[n] = '\0';
-	for (size_t i = 0; i < n; i++) {
-		letter |= isalpha((unsigned char)host[i]) != 0;
-		if (!isalnum((unsigned char)host[i]) && !strchr("-_.", host[i]))
+	dot = n && host[n - 1] == '.';
+	host[n - dot] = '\0';
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)text[i]) && !strchr("-_.", text[i]))
 			return false;
-	}
-	return letter && text[n + strspn(text + n, ":0123456789")] == '\0' &&
+	return url_ends_in_word(host) && text[n + strspn(text + n, ":0123456789")] == '\0' &&
 	       !strchr(text + n + (text[n] == ':'), ':') && dns_name_from_text(host, &name) == 0;
 }
 
@@ -125,10 +135,8 @@ static int url_bad_address(const char *text, char why[CONF_WHY_MAX])
 	if (strchr(text, '/'))
 		return conf_why(why, "\"%s\" is not an address; a path is for https:// only", clip);
 	if (url_is_host_name(text))
-		return conf_why(why,
-				"\"%s\" is a host name, which needs \"bootstrap\" servers: "
-				"not built yet; give its address",
-				clip);
+		return conf_why(why, "\"%s\" is a host name, which needs a scheme, as in tls://%s or "
+				"udp://%s", clip, clip, clip);
 	if (url_has_good_host(text))
 		return conf_why(why, "\"%s\": the port must be between 1 and 65535", clip);
 	return conf_why(why, "\"%s\" is not an address " URL_EXAMPLES, clip);
@@ -176,13 +184,12 @@ static int url_read_path(const char *text, size_t len, char out[H2_PATH_MAX + 1]
 /* What a request calls the server: its name, else its address, and a port that is not the usual. */
 static void url_set_authority(struct conf_url *url)
 {
-	char        text[ADDR_TEXT_MAX];
-	struct addr a = url->addr;
-	bool        usual = addr_port(&a) == url_schemes[UPSTREAM_HTTPS].port;
-	bool        v6 = strchr(url->name, ':') != NULL;
+	bool usual = url->port == url_schemes[UPSTREAM_HTTPS].port, v6 = strchr(url->name, ':') != NULL;
+	int  n = snprintf(url->http.authority, sizeof url->http.authority, "%s%s%s", v6 ? "[" : "", url->name,
+	                  v6 ? "]" : "");
 
-	snprintf(url->http.authority, sizeof url->http.authority, "%s%s%s%.*s", v6 ? "[" : "", url->name,
-	         v6 ? "]" : "", usual ? 0 : 6, strrchr(addr_format(&a, text), ':'));
+	if (!usual)
+		snprintf(url->http.authority + n, sizeof url->http.authority - (size_t)n, ":%u", url->port);
 }
 
 static int url_read_https(const char *path, size_t len, struct conf_url *out, char why[CONF_WHY_MAX])
@@ -214,16 +221,43 @@ static int url_read_fragment(const char *hash, struct conf_url *out, char why[CO
 	return url_read_name(hash + 1, out->name, why);
 }
 
-static int url_read_address(const char *text, size_t len, uint16_t port, struct conf_url *out,
-                            char why[CONF_WHY_MAX])
+/* text is a host name and perhaps a port. */
+static int url_read_host(char *text, uint16_t port, struct conf_url *out, char why[CONF_WHY_MAX])
+{
+	char *colon = strchr(text, ':');
+	long  number = port;
+	char  clip[CONF_CLIP_MAX];
+
+	conf_clip(text, clip);
+	if (colon) {
+		*colon = '\0';
+		number = url_is_digits(colon + 1) && strlen(colon + 1) <= 5 ? atol(colon + 1) : 0;
+	}
+	if (number < 1 || number > UINT16_MAX)
+		return conf_why(why, "\"%s\": the port must be between 1 and 65535", clip);
+	out->port = (uint16_t)number;
+	if (url_read_name(text, out->host, why) < 0)
+		return -EINVAL;
+	if (conf_url_is_encrypted(out) && !*out->name)
+		memcpy(out->name, out->host, sizeof out->name);
+	return 0;
+}
+
+static int url_read_where(const char *text, size_t len, const struct url_scheme *scheme, bool named_scheme,
+                          struct conf_url *out, char why[CONF_WHY_MAX])
 {
 	char host[CONF_URL_MAX], clip[CONF_CLIP_MAX];
 
 	snprintf(host, sizeof host, "%.*s", (int)(len < sizeof host ? len : sizeof host - 1), text);
-	if (addr_parse(host, port, &out->addr) < 0)
+	if (addr_parse(host, scheme->port, &out->addr) < 0) {
+		memset(&out->addr, 0, sizeof out->addr);
+		if (named_scheme && url_is_host_name(host))
+			return url_read_host(host, scheme->port, out, why);
 		return url_bad_address(host, why);
+	}
 	if (!addr_is_single_host(&out->addr))
 		return conf_why(why, "\"%s\" is not the address of a single host", conf_clip(host, clip));
+	out->port = addr_port(&out->addr);
 	return 0;
 }
 
@@ -246,17 +280,27 @@ int conf_url_read(const char *text, struct conf_url *out, char why[CONF_WHY_MAX]
 	if (*hash && url_read_fragment(hash, out, why) < 0)
 		return -EINVAL;
 	path = out->proto == UPSTREAM_HTTPS ? rest + strcspn(rest, "/#") : hash;
-	if (url_read_address(rest, (size_t)(path - rest), scheme->port, out, why) < 0)
+	if (url_read_where(rest, (size_t)(path - rest), scheme, colon != NULL, out, why) < 0)
 		return -EINVAL;
 	return out->proto == UPSTREAM_HTTPS ? url_read_https(path, (size_t)(hash - path), out, why) : 0;
 }
 
+bool conf_url_is_set(const struct conf_url *url)
+{
+	return url->addr.sa.sa_family || *url->host;
+}
+
 const char *conf_url_format(const struct conf_url *url, char out[CONF_URL_MAX])
 {
-	char text[ADDR_TEXT_MAX];
+	char        where[CONF_NAME_MAX + 8];
+	const char *name = strcmp(url->name, url->host) ? url->name : "";
 
-	snprintf(out, CONF_URL_MAX, "%s://%s%s%s%s", url_schemes[url->proto].name, addr_format(&url->addr, text),
-	         url->http.path, *url->name ? "#" : "", url->name);
+	if (*url->host)
+		snprintf(where, sizeof where, "%s:%u", url->host, url->port);
+	else
+		addr_format(&url->addr, where);
+	snprintf(out, CONF_URL_MAX, "%s://%s%s%s%s", url_schemes[url->proto].name, where, url->http.path,
+	         *name ? "#" : "", name);
 	return out;
 }
 

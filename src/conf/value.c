@@ -262,6 +262,20 @@ static int value_host(const char *text, size_t len, char why[CONF_WHY_MAX])
 			conf_clip(text, clip));
 }
 
+/* Whoever tells addresses cannot be looked for by name. */
+static int value_server(const char *text, struct conf_url *out, char why[CONF_WHY_MAX])
+{
+	char clip[CONF_CLIP_MAX];
+
+	if (conf_url_read(text, out, why) < 0)
+		return -EINVAL;
+	if (!*out->host)
+		return 0;
+	return conf_why(why, "\"%s\": a bootstrap server is given by its address, not by name, since somebody would "
+			"have to be asked for it first (example: tls://192.0.2.1#%s)", conf_clip(text, clip),
+			out->host);
+}
+
 int conf_value_read(const struct conf_option *o, const char *text, size_t len,
                     union conf_value *out, char why[CONF_WHY_MAX])
 {
@@ -298,6 +312,8 @@ int conf_value_read(const struct conf_option *o, const char *text, size_t len,
 	case CONF_FORWARD:
 	case CONF_ROUTES:
 		return conf_url_is_name(text) ? 0 : conf_url_read(text, &out->url, why);
+	case CONF_SERVERS:
+		return value_server(text, &out->url, why);
 	case CONF_PINS:
 		return conf_pin_read(text, out->pin, why);
 	case CONF_SECTION:

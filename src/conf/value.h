@@ -13,7 +13,7 @@ union conf_value {
 	int64_t            number;	/* numbers, times, octets, booleans, words */
 	struct addr        addr;
 	struct addr_prefix prefix;
-	struct conf_url    url;		/* family 0 where the text names an upstream */
+	struct conf_url    url;		/* not set where the text names an upstream */
 	uint8_t            pin[TLS_PIN_LEN];
 };
 
