@@ -9,6 +9,7 @@
 #ifndef LARDER_CONTROL_CONTROL_H
 #define LARDER_CONTROL_CONTROL_H
 
+#include "base/addr.h"
 #include "cache/cache.h"
 #include "dns/name.h"
 #include "resolve/slow.h"
@@ -26,6 +27,8 @@
 
 struct control_upstream {
 	const char *name, *url;
+	const char *trouble;			/* why nobody knows where it is; NULL: that is known */
+	struct addr_list places;		/* where it is, the address that is asked first in front */
 	struct stats_upstream_view stats;
 	struct health_view         health;
 	uint64_t                   now_us;	/* on the clock of health */

@@ -89,15 +89,30 @@ static uint64_t larder_sum(const uint64_t counts[HEALTH_REASONS])
 	return n;
 }
 
+static json_t *larder_addresses(const struct addr_list *l)
+{
+	json_t *list = json_array();
+	char    text[ADDR_TEXT_MAX];
+
+	for (unsigned i = 0; list && i < l->count; i++)
+		if (json_array_append_new(list, json_string(addr_format(&l->at[i], text)))) {
+			json_decref(list);
+			list = NULL;
+		}
+	return list;
+}
+
 static json_t *larder_upstream_health(const struct control_upstream *up)
 {
 	const struct health_view *h = &up->health;
 	const char               *early = h->early < 0 ? "useless" : h->early > 0 ? "useful" : "unknown";
 
-	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o,"
+	return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o,"
 	                 " s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
+	                 "addresses", larder_addresses(&up->places),
+	                 "trouble", reply_text(up->trouble),
 	                 "state", control_state_names[control_state_of(h)],
 	                 "order", larder_orders[h->order],
 	                 "reason", reply_text(h->failed_once ? health_reason_names[h->reason] : NULL),

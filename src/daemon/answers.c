@@ -28,11 +28,24 @@ static bool daemon_route_works(const struct daemon *d, const struct route_conf *
 	return false;
 }
 
+/* "", or in parentheses why one of its upstreams is not even known where to find. */
+static void daemon_route_trouble(struct daemon *d, const struct route_conf *route, char *out, size_t size)
+{
+	*out = '\0';
+	for (size_t i = 0; i < route->upstream_count && !*out; i++) {
+		const struct upstream *u = d->setup->upstreams[route->upstreams[i]];
+		const char            *why = bootstrap_trouble(d->bootstrap, u);
+
+		if (why)
+			snprintf(out, size, " (%s: %s)", u->conf.name, why);
+	}
+}
+
 /* NULL, or what keeps us from answering.  A route never asks another's upstreams, so one is enough. */
 static const char *daemon_trouble(struct daemon *d)
 {
 	const struct policy_conf *policy = &d->conf->policy;
-	char                      suffix[DNS_NAME_TEXT_MAX];
+	char                      suffix[DNS_NAME_TEXT_MAX], why[1024];
 
 	if (!policy->routes[0].upstream_count)
 		return "no upstream: names outside the routes get SERVFAIL";
@@ -42,8 +55,9 @@ static const char *daemon_trouble(struct daemon *d)
 		if (daemon_route_works(d, route))
 			continue;
 		dns_name_to_text(route->suffix, route->suffix_len, suffix);
+		daemon_route_trouble(d, route, why, sizeof why);
 		snprintf(d->trouble, sizeof d->trouble,
-		         "no upstream for %s works: names that are not in the cache get SERVFAIL", suffix);
+		         "no upstream for %s works%s: names that are not in the cache get SERVFAIL", suffix, why);
 		return d->trouble;
 	}
 	return NULL;
@@ -96,6 +110,8 @@ static size_t daemon_upstreams(void *arg, struct control_upstream *out, size_t m
 		memset(&out[i], 0, sizeof out[i]);
 		out[i].name = u->conf.name;
 		out[i].url = u->conf.url;
+		out[i].trouble = bootstrap_trouble(d->bootstrap, u);
+		upstream_places(u, &out[i].places);
 		for (unsigned w = 0; w < d->worker_count; w++)
 			stats_upstream_read(&u->stats[w], &out[i].stats);
 		health_read(&u->health, &out[i].health);

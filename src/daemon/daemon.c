@@ -240,10 +240,11 @@ static void daemon_watch_resolv(struct daemon *d)
 
 /* ---- the network ---- */
 
-static const struct netway *daemon_find_way(const struct daemon *d, const struct upstream *u)
+/* How the upstream was reached at this address; NULL: it was not looked up. */
+static const struct netway *daemon_find_way(const struct daemon *d, const struct upstream *u, const struct addr *to)
 {
 	for (size_t i = 0; i < d->netway_count; i++)
-		if (d->netways[i].upstream == u)
+		if (d->netways[i].upstream == u && addr_equal(&d->netways[i].to, to))
 			return &d->netways[i].way;
 	return NULL;
 }
@@ -257,10 +258,16 @@ static bool daemon_look_at_ways(struct daemon *d)
 
 	for (size_t i = 0; ways && i < n; i++) {
 		struct upstream     *u = d->setup->upstreams[i];
-		const struct netway *before = daemon_find_way(d, u);
+		const struct netway *before;
+		struct addr_list     places;
 
+		upstream_places(u, &places);
+		if (!places.count)		/* its name is not resolved yet */
+			continue;
 		ways[i].upstream = u;
-		netway_find(d->netwatch.ask_fd, &u->conf.addr, &ways[i].way);
+		ways[i].to = places.at[0];
+		before = daemon_find_way(d, u, &ways[i].to);
+		netway_find(d->netwatch.ask_fd, &ways[i].to, &ways[i].way);
 		if (!before || netway_equal(&ways[i].way, before))
 			continue;
 		log_info("the way to upstream %s has changed; beginning anew with it", u->conf.name);
@@ -284,8 +291,18 @@ static void daemon_on_network(void *arg)
 {
 	struct daemon *d = arg;
 
+	bootstrap_on_network(d->bootstrap);
 	if (daemon_look_at_ways(d))
 		daemon_warm(d);
+}
+
+/* An upstream that is given by name is somewhere else, or has been found at all. */
+static void daemon_on_placed(void *arg)
+{
+	struct daemon *d = arg;
+
+	daemon_look_at_ways(d);
+	daemon_warm(d);
 }
 
 /* ---- reload ---- */
@@ -318,7 +335,7 @@ int daemon_reload(struct daemon *d, char **report)
 	args.running = d->conf;
 	conf = conf_load(&args, report);
 	setup = conf ? daemon_make_setup(conf, d->worker_count, d->setup) : NULL;
-	if (!setup || !daemon_listen_all(d, conf)) {
+	if (!setup || !daemon_listen_all(d, conf) || bootstrap_configure(d->bootstrap, conf, setup) < 0) {
 		if (conf && !*report)
 			*report = strdup("an address under `listen` could not be opened; the log says which");
 		daemon_unlisten_others(d, d->conf);	/* what had been opened already */
@@ -455,7 +472,7 @@ static void daemon_make_state_directory(const struct conf *conf, uid_t uid, gid_
 	int  err;
 
 	for (size_t i = 0; i < conf->upstream_count; i++)
-		needed |= conf->upstreams[i].tls != NULL;
+		needed |= conf->upstreams[i].tls || conf->upstreams[i].host;
 	if (!needed || geteuid() != 0 || !conf->state_directory)
 		return;
 	err = keep_make(conf->state_directory, uid, gid);
@@ -511,6 +528,8 @@ static bool daemon_make_workers(struct daemon *d)
 	struct worker_conf conf = {
 		.cache = d->cache,
 		.listeners = daemon_listener_conf(d->conf, d->worker_count),
+		.doubt = bootstrap_doubt,
+		.doubt_arg = d->bootstrap,
 	};
 
 	d->workers = calloc(d->worker_count, sizeof *d->workers);
@@ -567,6 +586,18 @@ static void daemon_say_ready(struct daemon *d)
 	service_ready(&d->service, d->worker_count);
 }
 
+static struct bootstrap *daemon_make_bootstrap(struct daemon *d)
+{
+	const struct bootstrap_env env = {
+		.loop = &d->loop,
+		.route_fd = &d->netwatch.ask_fd,
+		.placed = daemon_on_placed,
+		.arg = d,
+	};
+
+	return bootstrap_new(&env);
+}
+
 static bool daemon_start(struct daemon *d)
 {
 	uint8_t secret[16];
@@ -577,7 +608,8 @@ static bool daemon_start(struct daemon *d)
 	}
 	d->cache = cache_new(&d->conf->cache, secret);
 	d->setup = daemon_make_setup(d->conf, d->worker_count, NULL);
-	if (!d->cache || !d->setup || !daemon_make_workers(d)) {
+	d->bootstrap = daemon_make_bootstrap(d);
+	if (!d->cache || !d->setup || !d->bootstrap || !daemon_make_workers(d)) {
 		log_error("not enough memory to start");
 		return false;
 	}
@@ -589,6 +621,10 @@ static bool daemon_start(struct daemon *d)
 	daemon_warn_of_access(d->conf);
 	if (!d->conf->policy.routes[0].upstream_count)
 		log_warning("no upstream: names outside the routes get SERVFAIL; set `forward`");
+	if (bootstrap_configure(d->bootstrap, d->conf, d->setup) < 0) {
+		log_error("not enough memory to start");
+		return false;
+	}
 	if (!daemon_start_workers(d))
 		return false;
 	daemon_watch_resolv(d);
@@ -636,9 +672,11 @@ static void daemon_stop(struct daemon *d)
 	uv_close((uv_handle_t *)&d->on_int, NULL);
 	uv_close((uv_handle_t *)&d->resolv_timer, NULL);
 	service_close(&d->service);
+	bootstrap_close(d->bootstrap);
 	netwatch_close(&d->netwatch);
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&d->loop);
+	bootstrap_free(d->bootstrap);
 	free(d->workers);
 	free(d->listening);
 	free(d->netways);

@@ -8,6 +8,7 @@
 #include "control/control.h"
 #include "control/http.h"
 #include "daemon/activation.h"
+#include "daemon/bootstrap.h"
 #include "daemon/netwatch.h"
 #include "daemon/service.h"
 #include "daemon/traces.h"
@@ -27,6 +28,7 @@ struct listening {
 /* How an upstream is reached. */
 struct upstream_way {
 	const struct upstream *upstream;	/* for comparing only: it may have gone */
+	struct addr            to;		/* family 0: not known */
 	struct netway          way;
 };
 
@@ -56,12 +58,13 @@ struct daemon {
 	uv_signal_t             on_hup, on_term, on_int;
 	uv_timer_t              resolv_timer;
 	struct netwatch         netwatch;
+	struct bootstrap       *bootstrap;
 	struct upstream_way    *netways;	/* as they were when looked at last */
 	size_t                  netway_count;
 	struct file_mark        resolv_mark;
 	uint64_t                started_us, loaded_us;
 	const char             *listen_texts[64];	/* for control_status … */
-	char                    trouble[DNS_NAME_TEXT_MAX + 128];	/* … too */
+	char                    trouble[DNS_NAME_TEXT_MAX + 1024 + 128];	/* … too */
 	bool                    control_is_ours;	/* we made its file */
 	bool                    refused;	/* the last reload was */
 	bool                    stopping;

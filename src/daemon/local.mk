@@ -1,6 +1,8 @@
 liblarder_a_SOURCES += \
 	src/daemon/activation.c src/daemon/activation.h \
+	src/daemon/addresses.c src/daemon/addresses.h \
 	src/daemon/answers.c \
+	src/daemon/bootstrap.c src/daemon/bootstrap.h \
 	src/daemon/daemon.c src/daemon/daemon.h src/daemon/daemon_state.h \
 	src/daemon/journal.c src/daemon/journal.h \
 	src/daemon/netwatch.c src/daemon/netwatch.h \

@@ -340,6 +340,8 @@ struct worker *worker_new(const struct worker_conf *conf)
 			.stats = &w->stats,
 			.scrub = w->scrub,
 			.maker = &w->client.maker,
+			.doubt = conf->doubt,
+			.doubt_arg = conf->doubt_arg,
 			.worker = conf->index,
 		},
 		.timers = &w->timers,

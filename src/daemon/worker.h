@@ -22,6 +22,9 @@ struct worker_conf {
 	struct cache        *cache;		/* borrowed; outlives the worker */
 	struct setup        *setup;		/* one reference, taken over */
 	struct listener_conf listeners;
+	/* As in upstream_env: called on the worker's thread. */
+	void               (*doubt)(void *arg);
+	void                *doubt_arg;
 };
 
 /* Makes the worker, without starting its thread.  NULL: no memory. */

@@ -28,13 +28,15 @@ enum table_style show_upstream_style(const json_t *up, long long sent)
 /* "silent since 3 min 5 s, next probe in 12.0 s"; what has passed is told as such. */
 static void upstreams_why(const json_t *up, const struct term *term, char *out, size_t size)
 {
-	const char   *reason = show_text(up, "reason");
+	const char   *reason = show_text(up, "reason"), *trouble = show_text(up, "trouble");
 	const json_t *since = json_object_get(up, "open_since_s"), *next = json_object_get(up, "next_probe_ms");
 	char          age[UNITS_MAX], until[UNITS_MAX];
 
 	*out = '\0';
 	if (strcmp(show_text(up, "order"), "auto"))
 		snprintf(out, size, "by order");
+	else if (*trouble)
+		snprintf(out, size, "%s", trouble);
 	else if (json_is_integer(since) && json_is_integer(next))
 		snprintf(out, size, "%s for %s, next probe in %s", reason,
 			 units_age(json_integer_value(since), age),
@@ -87,7 +89,7 @@ void show_upstreams(const json_t *reply, const struct term *term)
 	for (i = 0; i < sizeof titles / sizeof *titles; i++)
 		table_cell(t, "%s", titles[i]);
 	json_array_foreach(upstreams, i, up) {
-		char why[192], opened[192];
+		char why[768], opened[192];
 
 		upstreams_why(up, term, why, sizeof why);
 		upstreams_opened(up, opened, sizeof opened);

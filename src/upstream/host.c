@@ -40,6 +40,7 @@ struct host_family {
 };
 
 struct host {
+	unsigned               refs;	/* owners: the upstreams that have this name */
 	const struct host_env *env;
 	char                  *name;
 	struct dns_name        qname;
@@ -318,6 +319,7 @@ struct host *host_new(const char *name, const struct host_env *env)
 
 	if (!h)
 		return NULL;
+	h->refs = 1;
 	h->env = env;
 	timer_init(&h->timer, host_on_timer);
 	for (unsigned i = 0; i < HOST_FAMILIES; i++)
@@ -327,13 +329,19 @@ struct host *host_new(const char *name, const struct host_env *env)
 		dns_name_lower(h->qname.octets, h->qname.len);
 		return h;
 	}
-	host_free(h);
+	host_unref(h);
 	return NULL;
 }
 
-void host_free(struct host *h)
+struct host *host_ref(struct host *h)
 {
-	if (!h)
+	h->refs++;
+	return h;
+}
+
+void host_unref(struct host *h)
+{
+	if (!h || --h->refs)
 		return;
 	host_rest(h);
 	free(h->name);

@@ -43,9 +43,10 @@ struct host_env {
 	void  *arg;
 };
 
-/* Borrows env; copies name.  NULL: no memory, or it is no name. */
+/* Borrows env; copies name.  Gives one reference, or NULL: no memory, or it is no name. */
 struct host *host_new(const char *name, const struct host_env *env);
-void         host_free(struct host *h);		/* NULL is fine */
+struct host *host_ref(struct host *h);
+void         host_unref(struct host *h);	/* the last one stops asking; NULL is fine */
 /* Addresses that were good once; before the first host_ask(). */
 void         host_remember(struct host *h, const struct addr_list *addresses);
 /* Looks the name up now, unless it is doing so. */
