@@ -85,8 +85,8 @@ static bool url_ends_in_word(const char *host)
 	return false;
 }
 
-/* Could this be the name of a host?  An optional port is left aside. */
-static bool url_is_host_name(const char *text)
+/* An optional port is left aside. */
+bool conf_url_is_host(const char *text)
 {
 	char            host[DNS_NAME_TEXT_MAX];
 	size_t          n = strcspn(text, ":"), dot;
@@ -134,7 +134,7 @@ static int url_bad_address(const char *text, char why[CONF_WHY_MAX])
 				at + 1);
 	if (strchr(text, '/'))
 		return conf_why(why, "\"%s\" is not an address; a path is for https:// only", clip);
-	if (url_is_host_name(text))
+	if (conf_url_is_host(text))
 		return conf_why(why, "\"%s\" is a host name, which needs a scheme, as in tls://%s or "
 				"udp://%s", clip, clip, clip);
 	if (url_has_good_host(text))
@@ -157,7 +157,7 @@ static int url_read_name(const char *text, char out[CONF_NAME_MAX + 1], char why
 	size_t len = strlen(text);
 
 	len -= len && text[len - 1] == '.';
-	if (len > CONF_NAME_MAX || (!url_is_bare_address(text) && (!url_is_host_name(text) || strchr(text, ':'))))
+	if (len > CONF_NAME_MAX || (!url_is_bare_address(text) && (!conf_url_is_host(text) || strchr(text, ':'))))
 		return conf_why(why, "\"%s\" is not the name of a host", conf_clip(text, clip));
 	for (size_t i = 0; i < len; i++)
 		out[i] = (char)tolower((unsigned char)text[i]);
@@ -251,7 +251,7 @@ static int url_read_where(const char *text, size_t len, const struct url_scheme 
 	snprintf(host, sizeof host, "%.*s", (int)(len < sizeof host ? len : sizeof host - 1), text);
 	if (addr_parse(host, scheme->port, &out->addr) < 0) {
 		memset(&out->addr, 0, sizeof out->addr);
-		if (named_scheme && url_is_host_name(host))
+		if (named_scheme && conf_url_is_host(host))
 			return url_read_host(host, scheme->port, out, why);
 		return url_bad_address(host, why);
 	}

@@ -37,6 +37,8 @@ const char *conf_url_format(const struct conf_url *url, char out[CONF_URL_MAX]);
  * ever mistaken for a URL or an address. */
 bool        conf_url_is_name(const char *text);
 
+/* Could this be the name of a host, perhaps with a port?  No scheme, no path. */
+bool        conf_url_is_host(const char *text);
 bool        conf_url_is_encrypted(const struct conf_url *url);
 /* sha256/ and the base64 of the hash of a key (RFC 7858 s. 4.2).  0, or -EINVAL and why. */
 int         conf_pin_read(const char *text, uint8_t out[TLS_PIN_LEN], char why[CONF_WHY_MAX]);

@@ -266,14 +266,15 @@ static int value_host(const char *text, size_t len, char why[CONF_WHY_MAX])
 static int value_server(const char *text, struct conf_url *out, char why[CONF_WHY_MAX])
 {
 	char clip[CONF_CLIP_MAX];
+	bool host = conf_url_is_host(text);
 
-	if (conf_url_read(text, out, why) < 0)
+	if (!host && conf_url_read(text, out, why) < 0)
 		return -EINVAL;
-	if (!*out->host)
+	if (!host && !*out->host)
 		return 0;
 	return conf_why(why, "\"%s\": a bootstrap server is given by its address, not by name, since somebody would "
-			"have to be asked for it first (example: tls://192.0.2.1#%s)", conf_clip(text, clip),
-			out->host);
+			"have to be asked for that first (examples: 192.0.2.1, tls://192.0.2.1#dns.example)",
+			conf_clip(text, clip));
 }
 
 int conf_value_read(const struct conf_option *o, const char *text, size_t len,

@@ -24,7 +24,7 @@
 #define HOST_RETRY_MS       500u	/* after a failure; then doubling */
 #define HOST_RETRY_MAX_MS   60000u
 #define HOST_WANTED_MS      500u	/* how often it is looked whether a client waits */
-#define HOST_DOUBT_APART_MS 10000u
+#define HOST_DOUBT_APART_MS 5000u
 #define HOST_EACH_MAX       (ADDR_LIST_MAX / 2)
 
 enum host_family_index { HOST_V4, HOST_V6, HOST_FAMILIES };

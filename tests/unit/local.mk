@@ -132,6 +132,11 @@ tests_unit_test_suffixes_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
 tests_unit_test_suffixes_LDADD = $(unit_libs)
 
 # upstream/ and resolve/
+unit_tests += tests/unit/test_ask
+tests_unit_test_ask_SOURCES = tests/unit/test_ask.c tests/unit/ask_rig.h $(unit_alloc) tests/unit/unit.h
+tests_unit_test_ask_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_ask_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_choice
 tests_unit_test_choice_SOURCES = tests/unit/test_choice.c tests/unit/unit.h
 tests_unit_test_choice_LDADD = $(unit_libs)
@@ -148,6 +153,11 @@ tests_unit_test_flight_LDADD = $(unit_libs)
 unit_tests += tests/unit/test_health
 tests_unit_test_health_SOURCES = tests/unit/test_health.c tests/unit/unit.h
 tests_unit_test_health_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_host
+tests_unit_test_host_SOURCES = tests/unit/test_host.c tests/unit/ask_rig.h $(unit_alloc) tests/unit/unit.h
+tests_unit_test_host_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_host_LDADD = $(unit_libs)
 
 unit_tests += tests/unit/test_refresh
 tests_unit_test_refresh_SOURCES = tests/unit/test_refresh.c tests/unit/exchange_rig.h \
