@@ -26,7 +26,8 @@ struct rig {
 
 	unsigned               made, closed, sends, ends, renewed;
 	int                    send_error;	/* what the next send gives; 0: it is sent */
-	enum transport_kind    kind;		/* of the transport that was made last */
+	enum transport_kind    kind;		/* of the transport that was made last … */
+	struct transport_conf  conf;		/* … and with what */
 	struct addr_list       aimed;		/* where the last one was made for, or aimed at since */
 	uint32_t               idle_ms;		/* last hint */
 	uint8_t                sent[600];	/* the last message */
@@ -120,6 +121,7 @@ static inline struct transport *rig_make(const struct transport_maker *m, enum t
 	t->transport.ops = &ops;
 	t->rig = r;
 	r->kind = kind;
+	r->conf = *conf;
 	r->made++;
 	return &t->transport;
 }

@@ -184,6 +184,10 @@ tests_unit_test_setup_SOURCES = tests/unit/test_setup.c tests/unit/exchange_rig.
 tests_unit_test_setup_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
 tests_unit_test_setup_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_upstream
+tests_unit_test_upstream_SOURCES = tests/unit/test_upstream.c tests/unit/exchange_rig.h tests/unit/unit.h
+tests_unit_test_upstream_LDADD = $(unit_libs)
+
 # cache/
 unit_tests += tests/unit/test_cache
 tests_unit_test_cache_SOURCES = tests/unit/test_cache.c $(unit_alloc) tests/unit/guard.h tests/unit/unit.h
@@ -196,6 +200,10 @@ tests_unit_test_pool_LDADD = $(unit_libs)
 
 # net/
 unit_net = tests/unit/net_rig.h tests/unit/net_probe.h tests/unit/net_service.h
+
+unit_tests += tests/unit/test_net_dial
+tests_unit_test_net_dial_SOURCES = tests/unit/test_net_dial.c $(unit_net)
+tests_unit_test_net_dial_LDADD = $(unit_libs)
 
 unit_tests += tests/unit/test_net_frames
 tests_unit_test_net_frames_SOURCES = tests/unit/test_net_frames.c $(unit_net)
@@ -307,6 +315,10 @@ tests_unit_test_larderctl_LDADD = $(unit_libs)
 unit_tests += tests/unit/test_activation
 tests_unit_test_activation_SOURCES = tests/unit/test_activation.c tests/unit/unit.h
 tests_unit_test_activation_LDADD = $(unit_libs)
+
+unit_tests += tests/unit/test_addresses
+tests_unit_test_addresses_SOURCES = tests/unit/test_addresses.c tests/unit/unit.h
+tests_unit_test_addresses_LDADD = $(unit_libs)
 
 unit_tests += tests/unit/test_netwatch
 tests_unit_test_netwatch_SOURCES = tests/unit/test_netwatch.c tests/unit/unit.h
