@@ -359,6 +359,12 @@ def confs():
                               b"  b: {url: 'tls://192.0.2.4', pins: [sha256/AAAA, md5/x, sha256/*, " + pin + b", " + pin + b"]}\n"
                               b"  c: {url: 'tls://192.0.2.5#c.example', method: get, ca: ''}\n  d: {url: 192.0.2.6, method: put, ca: /x}\n"
                               b"  e: {url: 'tls://192.0.2.7#e.example', pins: []}\n  f: {url: 'tls://192.0.2.7#f.example'}\n")
+    yield "bootstrap", (b'forward: [tls://dns.example, "https://dns.example:8443/q#other.example", udp://a.b.:53, dns.example]\n'
+                        b'bootstrap: [192.0.2.1, "tls://192.0.2.2#b.example", dns.example]\n')
+    yield "bootstrap-good", (b'forward: [tls://dns.example, "https://dns.example:8443/q#other.example", udp://a.b.:53, a]\n'
+                             b'bootstrap: [192.0.2.1, "tls://192.0.2.2#b.example", "tcp://[2001:db8::1]:54"]\n'
+                             b'upstreams: {a: {url: tcp://A.b, trusted: no}}\n')
+    yield "bootstrap-none", b"forward: [tls://dns.example, udp://a.b:0, udp://a.b.1, 'https://a.b:65536/']\n"
     yield "policies", (b"forward: [192.0.2.1]\npolicy: ordered\nroutes: {a.example: [192.0.2.2], b.example: [192.0.2.3]}\n"
                        b"route-policy: {A.example: spread, no.example: race, b.example: quick, '..': race}\n")
     yield "metrics", (b"listen: [127.0.0.1]\nmetrics-listen: [127.0.0.1, 127.0.0.1, '127.0.0.1:53', '192.0.2.1:1', /run/http, /run/http, x]\n"

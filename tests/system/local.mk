@@ -19,6 +19,7 @@ EXTRA_DIST += \
 	tests/system/secureservers.py \
 	tests/system/test_abuse.py \
 	tests/system/test_any_svcb.py \
+	tests/system/test_bootstrap.py \
 	tests/system/test_cache.py \
 	tests/system/test_chain.py \
 	tests/system/test_completion.py \
