@@ -621,6 +621,9 @@ static void build_bootstrap_server(struct build *b, const struct build_source *s
 			BUILD_MISTAKE(b, &s->t->at, "\"%s\" is listed twice", s->t->text);
 			return;
 		}
+	if (conf_is_stub(&s->url.addr))
+		conf_report_add(b->report, CONF_WARNING, &s->t->at, "%s is systemd-resolved, which may ask larder in "
+				"turn; list the servers that it asks", s->t->text);
 	if (build_fill(b, s, text, u)) {
 		free(u->name);
 		u->name = build_copy(b, s->t->text);

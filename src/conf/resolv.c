@@ -70,7 +70,7 @@ const char *conf_resolv_file(const char *path)
 	return path ? path : resolv_usual[RESOLV_USUAL_COUNT - 1];
 }
 
-static bool resolv_is_stub(const struct addr *a)
+bool conf_is_stub(const struct addr *a)
 {
 	uint32_t host = a->sa.sa_family == AF_INET ? ntohl(a->in4.sin_addr.s_addr) : 0;
 
@@ -114,7 +114,7 @@ static void resolv_line(const char *line, size_t len, const struct conf_own *own
 				word);
 		return;
 	}
-	if (addr_is_wildcard(&a) || resolv_is_stub(&a) || conf_own_has(own, &a))
+	if (addr_is_wildcard(&a) || conf_is_stub(&a) || conf_own_has(own, &a))
 		return;
 	for (size_t i = 0; i < *count; i++)
 		if (addr_equal(&servers[i], &a))

@@ -20,6 +20,9 @@ struct conf_own {
  * every address of the host. */
 bool conf_own_has(const struct conf_own *own, const struct addr *a);
 
+/* systemd-resolved's own address, which may well lead back here. */
+bool conf_is_stub(const struct addr *a);
+
 /* The file to read: path when it is given, else the first usual one that exists. */
 const char *conf_resolv_file(const char *path);
 

@@ -390,11 +390,9 @@ void bootstrap_doubt(void *arg)
 void bootstrap_on_network(struct bootstrap *b)
 {
 	bootstrap_place(b, NULL);
-	for (size_t i = 0; i < b->plan.server_count; i++)
-		upstream_way_changed(b->plan.servers[i]->upstream, bootstrap_now_us());
 	for (size_t i = 0; i < b->plan.placing_count; i++)
 		if (host_trouble(b->plan.placings[i].host))
-			host_ask(b->plan.placings[i].host);
+			host_doubt(b->plan.placings[i].host);
 }
 
 static const char *placing_trouble(struct placing *p)

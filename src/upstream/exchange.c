@@ -398,6 +398,30 @@ static void exchange_on_lost(struct transport_send *s, int error)
 	x->on_event(x, EXCHANGE_LOST, NULL, NULL);
 }
 
+static bool exchange_has_no_way(int error)
+{
+	return error == -ENETUNREACH || error == -EHOSTUNREACH || error == -ENETDOWN || error == -EADDRNOTAVAIL;
+}
+
+/* Sends to the address that is asked first; a stream goes to whichever takes it, but a datagram, where our system
+ * knows no way, to the next. */
+static int exchange_send(struct exchange *x)
+{
+	int err = -ENETUNREACH;
+
+	for (unsigned i = 0; i < ADDR_LIST_MAX && exchange_has_no_way(err); i++) {
+		struct transport *t = channel_transport(x->channel, x->kind);
+		uint8_t           msg[QUERY_MAX];
+
+		if (!t)
+			return -ENOMEM;
+		err = transport_send(t, &x->send, msg, exchange_write_query(x, msg));
+		if (exchange_has_no_way(err) && (x->kind != TRANSPORT_UDP || !channel_move_on(x->channel)))
+			break;
+	}
+	return err;
+}
+
 int exchange_start(struct exchange *x, enum transport_kind kind)
 {
 	static const struct transport_events events = {
@@ -406,12 +430,8 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 		.lost = exchange_on_lost,
 	};
 	const struct upstream_env *env = x->channel->env;
-	struct transport          *t = channel_transport(x->channel, kind);
-	uint8_t                    msg[QUERY_MAX];
 	int                        err;
 
-	if (!t)
-		return -ENOMEM;
 	x->kind = kind;
 	x->send.on = &events;
 	x->send.transport = NULL;
@@ -431,7 +451,9 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	x->ended_by = EXCHANGE_CASE;
 	x->with_edns = atomic_load_explicit(&x->channel->upstream->no_edns_until_ms, memory_order_relaxed) <=
 	               clock_boot_ms(env->clock);
-	err = transport_send(t, &x->send, msg, exchange_write_query(x, msg));
+	err = exchange_send(x);
+	if (err == -ENOMEM)
+		return err;
 	if (err < 0) {
 		channel_count(x->channel, exchange_counter_of(err));
 		return err;

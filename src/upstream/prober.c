@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define LOOK_APART_US UINT64_C(30000000)	/* how long nobody has asked it before a look is due */
+#define HEARD_US      UINT64_C(1000000)	/* who has answered since then is there */
 #define PROBE_US      450000u	/* how long a probe is waited for: less than the shortest wait between two */
 #define ASKED_MAX 3	/* so often one name and type may be asked at once beside us (MATCH-15) */
 
@@ -114,11 +115,14 @@ static void prober_report(struct prober *p, enum health_verdict verdict)
 	prober_rest(p);
 }
 
-/* Whoever replies is there. */
+/* Nothing comes back from where it is asked.  Whoever replies is there, or has just answered somebody else. */
 static void prober_move_on(struct channel *c, enum health_reason reason)
 {
-	if (reason != HEALTH_SERVFAIL && reason != HEALTH_REFUSED)
-		channel_move_on(c, clock_mono_us(c->env->clock));
+	uint64_t heard_us = atomic_load_explicit(&c->upstream->health.sampled_us, memory_order_relaxed);
+
+	if (reason != HEALTH_SERVFAIL && reason != HEALTH_REFUSED &&
+	    (!heard_us || heard_us + HEARD_US <= clock_mono_us(c->env->clock)))
+		channel_move_on(c);
 }
 
 /* Nothing that was sent has been answered.  What could not be sent, for want of something of our own, says nothing

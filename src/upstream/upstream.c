@@ -12,7 +12,6 @@
 #define SECURE_IDLE_MS    60000		/* opening anew costs two round trips more */
 #define STREAM_CONNECT_MS 3000
 #define SLEPT_APART_US      UINT64_C(1000000)
-#define HEARD_US            UINT64_C(1000000)	/* who has answered since then is there */
 
 struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_count)
 {
@@ -108,18 +107,21 @@ static void upstream_lead(struct upstream *u, const struct addr *to)
 	pthread_mutex_unlock(&u->places_lock);
 }
 
-void channel_move_on(struct channel *c, uint64_t now_us)
+bool channel_move_on(struct channel *c)
 {
 	struct upstream *u = c->upstream;
+	bool             any;
 
-	if (!u->conf.host || atomic_load(&u->health.sampled_us) + HEARD_US > now_us)
-		return;
+	if (!u->conf.host)
+		return false;
 	pthread_mutex_lock(&u->places_lock);
-	if (u->places.count > 1 && atomic_load(&u->moves) == c->moves) {	/* else somebody has done so */
+	any = u->places.count > 1;
+	if (any && atomic_load(&u->moves) == c->moves) {	/* else somebody has done so */
 		addr_list_turn(&u->places);
 		atomic_fetch_add(&u->moves, 1);
 	}
 	pthread_mutex_unlock(&u->places_lock);
+	return any;
 }
 
 void upstream_way_changed(struct upstream *u, uint64_t now_us)

@@ -107,8 +107,8 @@ struct channel *channel_new(struct upstream *u, const struct upstream_env *env);
 struct channel *channel_ref(struct channel *c);
 /* The last one closes the transports; no send may live then. */
 void            channel_unref(struct channel *c);	/* NULL is fine */
-/* Nothing has come back from where it is asked: that address is tried last from now on, if it has another. */
-void            channel_move_on(struct channel *c, uint64_t now_us);
+/* Where it is asked, it cannot be reached: that address is tried last from now on.  False: it has no other. */
+bool            channel_move_on(struct channel *c);
 /* NULL when memory is short, or when there is nowhere to send to. */
 struct transport *channel_transport(struct channel *c, enum transport_kind kind);
 

@@ -11,6 +11,8 @@
 #include "dns/scrub.h"
 #include "upstream/exchange.h"
 
+#include <errno.h>
+
 #define RIG_ID 0xabcd
 
 struct rig {
@@ -26,6 +28,7 @@ struct rig {
 
 	unsigned               made, closed, sends, ends, renewed;
 	int                    send_error;	/* what the next send gives; 0: it is sent */
+	bool                   refuses_v6;	/* nothing is sent while an IPv6 address comes first */
 	enum transport_kind    kind;		/* of the transport that was made last … */
 	struct transport_conf  conf;		/* … and with what */
 	struct addr_list       aimed;		/* where the last one was made for, or aimed at since */
@@ -66,6 +69,8 @@ static inline int rig_send(struct transport *t, struct transport_send *s, uint8_
 
 	if (r->send_error)
 		return r->send_error;
+	if (r->refuses_v6 && r->aimed.at[0].sa.sa_family == AF_INET6)
+		return -ENETUNREACH;
 	assert_true(len <= sizeof r->sent);
 	msg[0] = RIG_ID >> 8;
 	msg[1] = RIG_ID & 0xff;

@@ -5,6 +5,8 @@
 
 #include "upstream/prober.h"
 
+#include <errno.h>
+
 #define PORT 53
 
 struct world {
@@ -135,14 +137,42 @@ static void test_moving_on(void **state)
 	place(LIST("192.0.2.1", "192.0.2.2", "192.0.2.3"));
 	channel_transport(w.one, TRANSPORT_UDP);
 	channel_transport(w.two, TRANSPORT_UDP);
-	channel_move_on(w.one, w.rig.mono_us);
-	channel_move_on(w.one, w.rig.mono_us);	/* of what was sent to the same address */
-	channel_move_on(w.two, w.rig.mono_us);
+	assert_true(channel_move_on(w.one));
+	assert_true(channel_move_on(w.one));	/* of what was sent to the same address */
+	assert_true(channel_move_on(w.two));
 	PLACES("192.0.2.2", "192.0.2.3", "192.0.2.1");
 	channel_transport(w.two, TRANSPORT_UDP);
 	AIMED("192.0.2.2", "192.0.2.3", "192.0.2.1");
-	channel_move_on(w.two, w.rig.mono_us);
+	assert_true(channel_move_on(w.two));
 	PLACES("192.0.2.3", "192.0.2.1", "192.0.2.2");
+	place(LIST("192.0.2.1"));
+	channel_transport(w.one, TRANSPORT_UDP);
+	assert_false(channel_move_on(w.one));
+}
+
+static void no_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+                     const struct dns_name *target)
+{
+	(void)x, (void)event, (void)answer, (void)target;
+	fail();
+}
+
+/* Our own system refuses the first address, and that is no failure. */
+static void test_no_way_to_the_first(void **state)
+{
+	static const uint8_t           name[] = "\3www\7example";
+	const struct exchange_question q = { .scrub = { .qname = name, .qname_len = sizeof name, .qtype = 1 },
+		                             .edns_size = 1232 };
+	struct exchange                x = { .question = &q, .channel = w.one, .on_event = no_event };
+
+	(void)state;
+	place(LIST("2001:db8::1", "192.0.2.1"));
+	w.rig.refuses_v6 = true;
+	assert_int_equal(exchange_start(&x, TRANSPORT_UDP), 0);
+	PLACES("192.0.2.1", "2001:db8::1");
+	exchange_end(&x);
+	w.rig.send_error = -ENETUNREACH;
+	assert_int_equal(exchange_start(&x, TRANSPORT_UDP), -ENETUNREACH);	/* it ends */
 }
 
 static void test_who_answers_stays(void **state)
@@ -185,6 +215,7 @@ int main(void)
 		TEST(test_nowhere),
 		TEST(test_somewhere),
 		TEST(test_moving_on),
+		TEST(test_no_way_to_the_first),
 		TEST(test_who_answers_stays),
 		TEST(test_winner_leads),
 	};
