@@ -35,7 +35,8 @@ POSITION = re.compile(r"(?m)^(?:\S.*? )?(?P<file>\S+?):(?P<line>\d+):(?P<column>
 
 # The keys of the configuration (larder.yaml(5)), nested ones below theirs.
 KEYS = {
-    "listen", "forward", "resolv-file", "allow", "user", "threads",
+    "listen", "forward", "bootstrap", "resolv-file", "allow", "user",
+    "threads",
     "query-timeout", "resolve-timeout", "resend-after", "max-flights",
     "edns-size", "case-mixing", "local-names", "control-socket",
     "state-directory", "metrics-listen", "metrics-hosts", "metrics-names",
