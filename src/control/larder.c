@@ -43,95 +43,6 @@ static json_t *larder_upstream(const struct control_upstream *up)
 	return json_pack("{s:o, s:o}", "name", reply_text(up->name), "url", reply_text(up->url));
 }
 
-/* ---- how upstreams are ---- */
-
-static const char *const larder_orders[] = {
-	[HEALTH_AUTO] = "auto",
-	[HEALTH_UP] = "up",
-	[HEALTH_DOWN] = "down",
-};
-
-static json_t *larder_us(uint64_t us)
-{
-	return us ? reply_count(us) : json_null();
-}
-
-/* How long ago, and how long until; null: never. */
-static json_t *larder_since_s(uint64_t at_us, uint64_t now_us)
-{
-	return at_us ? reply_count((now_us - at_us) / 1000000) : json_null();
-}
-
-static json_t *larder_in_ms(uint64_t at_us, uint64_t now_us)
-{
-	return at_us ? reply_count(at_us > now_us ? (at_us - now_us) / 1000 : 0) : json_null();
-}
-
-/* Transitions into a state, by what led to them. */
-static json_t *larder_by_reason(const uint64_t counts[HEALTH_REASONS])
-{
-	json_t *o = json_object();
-
-	for (unsigned i = 0; o && i < HEALTH_REASONS; i++)
-		if (counts[i] && json_object_set_new(o, health_reason_names[i], reply_count(counts[i]))) {
-			json_decref(o);
-			o = NULL;
-		}
-	return o;
-}
-
-static uint64_t larder_sum(const uint64_t counts[HEALTH_REASONS])
-{
-	uint64_t n = 0;
-
-	for (unsigned i = 0; i < HEALTH_REASONS; i++)
-		n += counts[i];
-	return n;
-}
-
-static json_t *larder_addresses(const struct addr_list *l)
-{
-	json_t *list = json_array();
-	char    text[ADDR_TEXT_MAX];
-
-	for (unsigned i = 0; list && i < l->count; i++)
-		if (json_array_append_new(list, json_string(addr_format(&l->at[i], text)))) {
-			json_decref(list);
-			list = NULL;
-		}
-	return list;
-}
-
-static json_t *larder_upstream_health(const struct control_upstream *up)
-{
-	const struct health_view *h = &up->health;
-	const char               *early = h->early < 0 ? "useless" : h->early > 0 ? "useful" : "unknown";
-
-	return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o,"
-	                 " s:o, s:o}",
-	                 "name", reply_text(up->name),
-	                 "url", reply_text(up->url),
-	                 "addresses", larder_addresses(&up->places),
-	                 "trouble", reply_text(up->trouble),
-	                 "state", control_state_names[control_state_of(h)],
-	                 "order", larder_orders[h->order],
-	                 "reason", reply_text(h->failed_once ? health_reason_names[h->reason] : NULL),
-	                 "open_since_s", larder_since_s(h->opened_us, up->now_us),
-	                 "next_probe_ms", larder_in_ms(h->next_probe_us, up->now_us),
-	                 "p50_us", larder_us(h->p50_us),
-	                 "p75_us", larder_us(h->p75_us),
-	                 "p99_us", larder_us(h->p99_us),
-	                 "hedge_us", larder_us(h->hedge_us),
-	                 "timeout_us", reply_count(h->timeout_us),
-	                 "early_refreshes", early,
-	                 "suspected", larder_by_reason(h->transitions[HEALTH_SUSPECT]),
-	                 "opened", larder_by_reason(h->transitions[HEALTH_OPEN]),
-	                 "recovered", reply_count(larder_sum(h->transitions[HEALTH_GOOD])),
-	                 "control_questions", reply_count(h->controls),
-	                 "probes", reply_count(h->probes_sent),
-	                 "counters", reply_counters(stats_upstream_rows, up->stats.counter, UPSTREAM_COUNTERS));
-}
-
 static json_t *larder_upstream_stats(const struct control_upstream *up)
 {
 	const uint64_t *counters = up->stats.counter;
@@ -243,7 +154,7 @@ void larder_stats(struct call *c)
 
 void larder_upstreams(struct call *c)
 {
-	call_reply(c, json_pack("{s:o}", "upstreams", larder_list_upstreams(c->ops, larder_upstream_health)));
+	call_reply(c, json_pack("{s:o}", "upstreams", larder_list_upstreams(c->ops, reply_upstream_health)));
 }
 
 /* "reset": what larder finds counts again, and it begins to look anew. */
@@ -251,8 +162,8 @@ static bool larder_order_read(const char *text, enum health_order *order, bool *
 {
 	*anew = !strcmp(text, "reset");
 	*order = HEALTH_AUTO;
-	for (unsigned i = 0; i < sizeof larder_orders / sizeof *larder_orders; i++) {
-		if (strcmp(text, larder_orders[i]))
+	for (unsigned i = 0; i <= HEALTH_DOWN; i++) {
+		if (strcmp(text, reply_order_names[i]))
 			continue;
 		*order = (enum health_order)i;
 		return true;

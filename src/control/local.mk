@@ -19,6 +19,7 @@ liblarder_a_SOURCES += \
 	src/control/peer.c src/control/peer.h \
 	src/control/records.c src/control/records.h \
 	src/control/reply.c src/control/reply.h \
+	src/control/reply_health.c \
 	src/control/service.c \
 	src/control/state.c src/control/state.h
 nodist_liblarder_a_SOURCES = src/control/interfaces.c

@@ -13,6 +13,7 @@
 
 struct control_slow;
 struct control_status;
+struct control_upstream;
 struct histogram_view;
 struct stats_row;
 
@@ -26,6 +27,9 @@ json_t *reply_counters(const struct stats_row *rows, const uint64_t *counters, s
 /* Adds p50_us, p90_us and p99_us to into, which may be NULL.  Gives into; or NULL, with into freed. */
 json_t *reply_add_quantiles(json_t *into, const struct histogram_view *h);
 json_t *reply_latency(const struct histogram_view *h);
+/* Its state and the reason for it, the times learnt, what was counted (reply_health.c). */
+json_t *reply_upstream_health(const struct control_upstream *up);
+extern const char *const reply_order_names[];	/* by enum health_order */
 /* {queries, over_us, dropped}, as the method Slow replies; names: may they be told? (larder_slow.c) */
 json_t *reply_slow(const struct control_slow *s, bool names);
 
