@@ -36,6 +36,7 @@ struct control_upstream {
 
 struct control_status {
 	const char *version;
+	uint64_t    started_us;			/* of CLOCK_MONOTONIC: tells one run from another */
 	double      uptime_s;
 	unsigned    workers;
 	const char *config_file;		/* NULL: none */

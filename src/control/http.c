@@ -142,14 +142,32 @@ static void http_on_completed(void *arg, struct MHD_Connection *conn, void **con
 
 /* ---- replies ---- */
 
-/* Nothing is kept, guessed, run, framed, or read from another origin. */
+/* Nothing is guessed, framed, or read from another origin. */
 static const char *const http_headers[][2] = {
-	{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
 	{ "X-Content-Type-Options", "nosniff" },
-	{ "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'" },
 	{ "Cross-Origin-Resource-Policy", "same-origin" },
 	{ "Referrer-Policy", "no-referrer" },
 };
+
+/* Documents run and load nothing.  The page may run and fetch what is served here, and has no way to make markup of
+ * text: where a browser knows trusted types, even to try is an error. */
+#define HTTP_POLICY "default-src 'none'; frame-ancestors 'none'"
+#define HTTP_PAGE_POLICY HTTP_POLICY "; base-uri 'none'; form-action 'none'; script-src 'self'; style-src 'self'; " \
+	"img-src 'self'; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+/* Numbers are not kept; a file may be, but whoever has it asks whether it is still the same. */
+static void http_add_headers(struct MHD_Response *r, const struct http_reply *reply)
+{
+	for (size_t i = 0; i < sizeof http_headers / sizeof *http_headers; i++)
+		MHD_add_response_header(r, http_headers[i][0], http_headers[i][1]);
+	MHD_add_response_header(r, "Content-Security-Policy", reply->fixed ? HTTP_PAGE_POLICY : HTTP_POLICY);
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, reply->fixed ? "no-cache" : "no-store");
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
+	if (reply->fixed)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, reply->tag);
+	if (reply->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+}
 
 /* Takes the body. */
 static enum MHD_Result http_send(struct MHD_Connection *conn, const struct http_reply *reply)
@@ -159,16 +177,14 @@ static enum MHD_Result http_send(struct MHD_Connection *conn, const struct http_
 
 	if (!reply->body)
 		return MHD_NO;		/* no memory: the connection ends */
-	r = MHD_create_response_from_buffer(reply->len, reply->body, MHD_RESPMEM_MUST_FREE);
+	r = MHD_create_response_from_buffer(reply->len, reply->body,
+	                                    reply->fixed ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
 	if (!r) {
-		free(reply->body);
+		if (!reply->fixed)
+			free(reply->body);
 		return MHD_NO;
 	}
-	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
-	if (reply->status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-	for (size_t i = 0; i < sizeof http_headers / sizeof *http_headers; i++)
-		MHD_add_response_header(r, http_headers[i][0], http_headers[i][1]);
+	http_add_headers(r, reply);
 	result = MHD_queue_response(conn, reply->status, r);
 	MHD_destroy_response(r);
 	return result;
@@ -186,7 +202,9 @@ static enum MHD_Result http_on_request(void *arg, struct MHD_Connection *conn, c
 		.path = path,
 		.host = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST),
 		.accept = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT),
+		.if_none_match = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH),
 	};
+	struct http_source  from = { .ops = &h->ops, .checkup = &h->checkup, .names = h->conf->names };
 	struct http_reply   reply;
 	unsigned            refusal;
 
@@ -207,7 +225,7 @@ static enum MHD_Result http_on_request(void *arg, struct MHD_Connection *conn, c
 		*upload_len = 0;
 		return MHD_YES;
 	}
-	http_pages_make(&r, &h->ops, &h->checkup, &reply);
+	http_pages_make(&r, &from, &reply);
 	return http_send(conn, &reply);
 }
 

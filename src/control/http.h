@@ -3,6 +3,7 @@
  *	GET /metrics		counters and histograms for Prometheus
  *	GET /health		is DNS well?  200, or 503 when it fails
  *	GET /health/network	the same, upstream by upstream
+ *	GET /			a page for people; its script reads /status.json
  *
  * It runs on the main thread's loop and has no threads of its own; workers
  * answer DNS whatever HTTP clients do.  Clients are bounded in number and time.

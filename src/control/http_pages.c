@@ -5,6 +5,7 @@
 #include "control/http_metrics.h"
 #include "control/http_rules.h"
 #include "control/http_sight.h"
+#include "control/http_status.h"
 
 #include <microhttpd.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 /* What a page is made of. */
 struct page_input {
 	const struct http_request *request;
-	const struct checkup      *checkup;
+	const struct http_source  *from;
 	struct http_sight         *now;
 };
 
@@ -26,32 +27,49 @@ static void pages_metrics(const struct page_input *in, struct http_reply *out)
 	out->body = metrics_write(in->now, format, &out->len);
 }
 
-/* Takes document. */
-static void pages_json(json_t *document, enum checkup_state state, struct http_reply *out)
+/* Takes document.  format: of jansson. */
+static void pages_json(json_t *document, size_t format, struct http_reply *out)
 {
-	out->status = state == CHECKUP_FAILING ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
 	out->type = "application/json";
-	out->body = document ? json_dumps(document, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
+	out->body = document ? json_dumps(document, format | JSON_ENSURE_ASCII) : NULL;
 	out->len = out->body ? strlen(out->body) : 0;
 	if (out->body)
 		out->body[out->len++] = '\n';	/* in place of the NUL */
 	json_decref(document);
 }
 
+static void pages_verdict(json_t *document, enum checkup_state state, struct http_reply *out)
+{
+	out->status = state == CHECKUP_FAILING ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
+	pages_json(document, JSON_INDENT(2), out);
+}
+
 static void pages_health(const struct page_input *in, struct http_reply *out)
 {
 	enum checkup_state state;
-	json_t           *document = checkup_report(in->checkup, in->now, &state);
+	json_t           *document = checkup_report(in->from->checkup, in->now, &state);
 
-	pages_json(document, state, out);
+	pages_verdict(document, state, out);
 }
 
 static void pages_network(const struct page_input *in, struct http_reply *out)
 {
 	enum checkup_state state;
-	json_t           *document = checkup_report_network(in->checkup, in->now, &state);
+	json_t           *document = checkup_report_network(in->from->checkup, in->now, &state);
 
-	pages_json(document, state, out);
+	pages_verdict(document, state, out);
+}
+
+static void pages_status(const struct page_input *in, struct http_reply *out)
+{
+	const struct http_source *from = in->from;
+	struct control_slow      *slow = calloc(1, sizeof *slow);
+
+	if (!slow)
+		return;
+	from->ops->slow(from->ops->arg, slow);
+	pages_json(http_status_document(from->checkup, in->now, slow, from->names), JSON_COMPACT, out);
+	free(slow);
 }
 
 static const struct page {
@@ -61,6 +79,7 @@ static const struct page {
 	{ "/metrics", pages_metrics },
 	{ "/health", pages_health },
 	{ "/health/network", pages_network },
+	{ "/status.json", pages_status },
 };
 
 static const struct page *pages_find(const char *path)
@@ -82,21 +101,36 @@ void http_pages_refuse(unsigned status, struct http_reply *out)
 		out->body = NULL;
 }
 
-void http_pages_make(const struct http_request *r, const struct control_ops *ops, const struct checkup *checkup,
-                     struct http_reply *out)
+static void pages_file(const struct http_request *r, const struct http_file *file, struct http_reply *out)
 {
-	const struct page *page = pages_find(r->path);
-	struct http_sight  now;
-
-	if (!page) {
-		http_pages_refuse(MHD_HTTP_NOT_FOUND, out);
-		return;
+	*out = (struct http_reply){ .status = MHD_HTTP_OK, .type = file->type, .body = (char *)file->octets,
+		                    .len = file->len, .fixed = true };
+	http_files_tag(file, out->tag);
+	if (http_files_match(r->if_none_match, out->tag)) {
+		out->status = MHD_HTTP_NOT_MODIFIED;
+		out->len = 0;
 	}
+}
+
+static void pages_numbers(const struct page_input *in, const struct page *page, struct http_reply *out)
+{
 	*out = (struct http_reply){ .status = MHD_HTTP_OK };
-	if (http_sight_take(&now, ops) == 0) {
-		const struct page_input in = { .request = r, .checkup = checkup, .now = &now };
+	if (http_sight_take(in->now, in->from->ops) < 0)
+		return;
+	page->make(in, out);
+	http_sight_done(in->now);
+}
 
-		page->make(&in, out);
-		http_sight_done(&now);
-	}
+void http_pages_make(const struct http_request *r, const struct http_source *from, struct http_reply *out)
+{
+	const struct http_file *file = http_files_find(r->path);
+	const struct page      *page = pages_find(r->path);
+	struct http_sight       now;
+
+	if (file)
+		pages_file(r, file, out);
+	else if (page)
+		pages_numbers(&(const struct page_input){ .request = r, .from = from, .now = &now }, page, out);
+	else
+		http_pages_refuse(MHD_HTTP_NOT_FOUND, out);
 }

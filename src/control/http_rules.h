@@ -9,6 +9,7 @@ struct http_request {
 	const char        *method, *path;	/* borrowed, as all of this */
 	const char        *host;		/* of the header; NULL: none */
 	const char        *accept;		/* NULL: none */
+	const char        *if_none_match;	/* NULL: none */
 	const struct addr *local;		/* the address that the client reached; NULL: a socket file */
 };
 

@@ -21,7 +21,8 @@ int http_sight_keep(struct http_sight *s)
 {
 	size_t i = 0;
 
-	s->status = (struct control_status){ .cache_evicted = s->status.cache_evicted };
+	s->status = (struct control_status){ .uptime_s = s->status.uptime_s,
+	                                     .cache_evicted = s->status.cache_evicted };
 	for (; i < s->upstream_count; i++) {
 		s->upstreams[i].name = NULL;
 		s->upstreams[i].url = strdup(s->upstreams[i].url);
@@ -80,6 +81,7 @@ void http_sight_since(struct http_sight *s, const struct http_sight *then)
 	sight_subtract(s->stats.counter, then->stats.counter, STATS_COUNTERS);
 	sight_subtract(s->stats.outcome, then->stats.outcome, OUTCOMES);
 	sight_subtract(&s->stats.queries, &then->stats.queries, 1);
+	s->status.uptime_s -= then->status.uptime_s;
 	sight_subtract(&s->status.cache_evicted, &then->status.cache_evicted, 1);
 	for (unsigned o = 0; o < OUTCOMES; o++)
 		sight_subtract_histogram(&s->stats.answer[o], &then->stats.answer[o]);

@@ -20,8 +20,8 @@ struct http_sight {
 int  http_sight_take(struct http_sight *s, const struct control_ops *ops);
 /* Makes it last beyond the turn of the loop.  0, or -ENOMEM with *s done. */
 int  http_sight_keep(struct http_sight *s);
-/* Leaves in *s what was counted since then: counters, outcomes, histograms, evictions.  Upstreams are told by
- * their URL; what began anew meanwhile counts from its beginning. */
+/* Leaves in *s what was counted since then: counters, outcomes, histograms, evictions; and how long that is, as
+ * status.uptime_s.  Upstreams are told by their URL; what began anew meanwhile counts from its beginning. */
 void http_sight_since(struct http_sight *s, const struct http_sight *then);
 void http_sight_done(struct http_sight *s);	/* a zeroed one is fine; leaves one */
 

@@ -72,6 +72,7 @@ static void daemon_status(void *arg, struct control_status *out)
 	cache_read_stats(d->cache, clock_boot_ms(clock_system()), &cache);
 	memset(out, 0, sizeof *out);
 	out->version = PACKAGE_VERSION;
+	out->started_us = d->started_us;
 	out->uptime_s = (double)(daemon_now_us() - d->started_us) / 1e6;
 	out->reloaded_ago_s = (double)(daemon_now_us() - d->loaded_us) / 1e6;
 	out->workers = d->worker_count;
