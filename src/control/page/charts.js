@@ -35,11 +35,11 @@ function box(x, y, width, height) {
 	return `M${x.toFixed(2)} ${y.toFixed(2)}h${width.toFixed(2)}v${height.toFixed(2)}h${(-width).toFixed(2)}z`;
 }
 
-// The next of 1, 2, 5, 10, 20 …
+// The next of 1, 2, 3, 4, 5, 6, 8, 10, 20 …
 function round_up(n) {
 	const power = 10 ** Math.floor(Math.log10(n));
 
-	return [1, 2, 5, 10].find((m) => m * power >= n) * power;
+	return [1, 2, 3, 4, 5, 6, 8, 10].find((m) => m * power >= n) * power;
 }
 
 // ---- queries per second, the newest at the right ----
@@ -52,6 +52,7 @@ export function traffic(svg, samples, span_s) {
 	const top = peak ? round_up(peak) : 1;
 	const x = (s) => width * (1 - Math.min(s, span_s) / span_s);
 	const paths = Object.fromEntries(OUTCOMES.map((name) => [name, ""]));
+	const step = [15, 30, 60].find((s) => s * 5 >= span_s);
 	const parts = [];
 
 	for (const s of samples) {
@@ -72,8 +73,9 @@ export function traffic(svg, samples, span_s) {
 			parts.push(["path", { class: "fill " + name, d: paths[name] }]);
 	parts.push(["path", { class: "axis", d: `M0 ${4 + room + 0.5}h${width}` }]);
 	parts.push(["text", { x: 0, y: 15 }, rate(top)]);
-	for (const minutes of [4, 3, 2, 1])
-		parts.push(["text", { x: x(minutes * 60), y: height - 3, "text-anchor": "middle" }, `−${minutes} min`]);
+	for (let s = step; s < span_s; s += step)
+		parts.push(["text", { x: x(s), y: height - 3, "text-anchor": "middle" },
+		            step % 60 ? `−${s} s` : `−${s / 60} min`]);
 	parts.push(["text", { x: width, y: height - 3, "text-anchor": "end" }, "now"]);
 	draw(svg, width, height, parts);
 	label(svg, peak ? `Queries answered per second over the last minutes, ${rate(peak)} at most`

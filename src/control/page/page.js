@@ -15,7 +15,8 @@ import { latency, shares, traffic } from "./charts.js";
 const EVERY_MS = 2000;
 const PATIENCE_MS = 5000;
 const BACKOFF_MAX_MS = 8000;
-const SPAN_S = 300;
+const SPANS_S = [60, 120, 300];	// the shortest that holds what was seen
+const SLOW_FEW = 12;		// slow queries that are shown unless somebody wants them all
 const GAP_US = 15e6;		// no rate of two documents further apart: too much may lie between
 
 const HEALTH = { healthy: "healthy", degraded: "degraded", failing: "failing" };
@@ -92,9 +93,12 @@ function show_traffic(d) {
 	const last = samples.at(-1);
 	const per_s = last ? Object.values(last.rates).reduce((a, b) => a + b, 0)
 	                   : d.lately.span_us ? d.lately.queries / d.lately.span_us * 1e6 : null;
+	const seen_s = samples.length ? now - samples[0].from : 0;
+	const span_s = SPANS_S.find((s) => s >= seen_s) || SPANS_S.at(-1);
 
 	say($("rate"), rate(per_s));
-	traffic($("traffic"), samples.map((s) => ({ from: now - s.from, to: now - s.to, rates: s.rates })), SPAN_S);
+	say($("traffic-span"), span_s === 60 ? "the last minute" : `the last ${span_s / 60} minutes`);
+	traffic($("traffic"), samples.map((s) => ({ from: now - s.from, to: now - s.to, rates: s.rates })), span_s);
 }
 
 function show_tiles(counted, bounds) {
@@ -168,8 +172,9 @@ function show_upstreams(d) {
 function show_slow(d) {
 	const { queries, over_us, dropped } = d.slow;
 	const today = new Date().toDateString();
+	const more = $("slow-more"), all = more.getAttribute("aria-expanded") === "true";
 
-	rows($("slow"), "slow-row", queries, (field, q) => {
+	rows($("slow"), "slow-row", all ? queries : queries.slice(0, SLOW_FEW), (field, q) => {
 		const when = new Date(q.time_ms);
 
 		say(field.when, clock(when));
@@ -182,6 +187,8 @@ function show_slow(d) {
 		say(field.outcome, q.outcome);
 		say(field.why, q.reason);
 	});
+	more.hidden = queries.length <= SLOW_FEW;
+	say(more, all ? "Show fewer" : `Show all ${queries.length}`);
 	$("slow-table").hidden = !queries.length;
 	$("no-slow").hidden = queries.length > 0;
 	say($("no-slow"), `No query has taken ${time(over_us)} or longer.`);
@@ -212,7 +219,6 @@ function show_rest(d) {
 function show(d) {
 	const counted = d[window_chosen()];
 
-	$("static").hidden = true;
 	$("live").hidden = false;
 	say($("lately-label"), `The last ${age(Math.max(1, d.lately.span_us / 1e6))}`);
 	show_head(d);
@@ -240,7 +246,7 @@ function sample(before, now) {
 	for (const name of OUTCOMES)
 		rates[name] = (now.total.outcomes[name].count - before.total.outcomes[name].count) / took_us * 1e6;
 	samples.push({ from: to - took_us / 1e6, to, rates });
-	samples = samples.filter((s) => to - s.to < SPAN_S);
+	samples = samples.filter((s) => to - s.to < SPANS_S.at(-1));
 }
 
 function tell(state, text) {
@@ -261,8 +267,6 @@ function take(d) {
 function lose(why) {
 	failures++;
 	tell("lost", `connection lost (${why})` + (shown_at ? `; figures of ${clock(shown_at)}` : ""));
-	if (!shown)
-		$("static").hidden = true;
 }
 
 async function ask() {
@@ -294,7 +298,7 @@ function look() {
 		asking.abort();
 	asking = null;
 	if (document.hidden)
-		tell("paused", "paused");
+		tell("paused", "paused while nobody looks");
 	else
 		ask();
 }
@@ -307,4 +311,12 @@ function redraw() {
 document.addEventListener("visibilitychange", look);
 window.addEventListener("resize", redraw);
 document.querySelector(".window").addEventListener("change", redraw);
+$("slow-more").addEventListener("click", (event) => {
+	const all = event.target.getAttribute("aria-expanded") === "true";
+
+	event.target.setAttribute("aria-expanded", String(!all));
+	redraw();
+});
+$("static").hidden = true;
+tell("asking", "connecting");
 look();
