@@ -87,7 +87,7 @@ class Browser:
                      "--disable-component-update", "--disable-sync",
                      "--no-proxy-server", "--host-resolver-rules="
                      "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-                     f"--user-data-dir={self.dir}/profile"]
+                     f"--user-data-dir={self.dir}/profile", "about:blank"]
         if os.geteuid() == 0:
             arguments.append("--no-sandbox")    # refuses to start otherwise
         wish = {"browserName": "chrome",
