@@ -21,6 +21,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -130,13 +131,15 @@ struct metrics_writer {
 /* What could end a line or a label is escaped; within help, plain text has no escape for quotes. */
 static void metrics_escaped(const struct metrics_writer *w, const char *text, bool quotes)
 {
-	for (; *text; text++) {
-		if (*text == '\n')
+	const char *special = quotes ? "\n\\\"" : "\n\\";
+
+	for (size_t plain; *text; text += plain + (text[plain] != '\0')) {
+		plain = strcspn(text, special);
+		fwrite(text, 1, plain, w->out);
+		if (text[plain] == '\n')
 			fputs("\\n", w->out);
-		else if (*text == '\\' || (*text == '"' && quotes))
-			fprintf(w->out, "\\%c", *text);
-		else
-			fputc(*text, w->out);
+		else if (text[plain])
+			fprintf(w->out, "\\%c", text[plain]);
 	}
 }
 
@@ -415,6 +418,7 @@ char *metrics_write(const struct http_sight *s, enum metrics_format format, size
 
 	if (!w.out)
 		return NULL;
+	__fsetlocking(w.out, FSETLOCKING_BYCALLER);	/* nobody else knows it, and it is written in tiny pieces */
 	metrics_process(&w, &s->status);
 	metrics_queries(&w, &s->stats);
 	for (unsigned c = 0; c < STATS_COUNTERS; c++)

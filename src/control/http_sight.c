@@ -5,16 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SIGHT_UPSTREAMS_USUAL 16
+
+/* An upstream takes 4 KiB here, and most configurations have few. */
+static int sight_take_upstreams(struct http_sight *s, const struct control_ops *ops)
+{
+	for (size_t room = SIGHT_UPSTREAMS_USUAL;; room = CONTROL_UPSTREAMS_MAX) {
+		s->upstreams = calloc(room, sizeof *s->upstreams);
+		if (!s->upstreams)
+			return -ENOMEM;
+		s->upstream_count = ops->upstreams(ops->arg, s->upstreams, room);
+		if (s->upstream_count < room || room == CONTROL_UPSTREAMS_MAX)
+			return 0;
+		free(s->upstreams);
+	}
+}
+
 int http_sight_take(struct http_sight *s, const struct control_ops *ops)
 {
 	memset(s, 0, sizeof *s);
-	s->upstreams = calloc(CONTROL_UPSTREAMS_MAX, sizeof *s->upstreams);
-	if (!s->upstreams)
-		return -ENOMEM;
 	ops->status(ops->arg, &s->status);
 	ops->stats(ops->arg, &s->stats);
-	s->upstream_count = ops->upstreams(ops->arg, s->upstreams, CONTROL_UPSTREAMS_MAX);
-	return 0;
+	return sight_take_upstreams(s, ops);
 }
 
 int http_sight_keep(struct http_sight *s)
