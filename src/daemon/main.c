@@ -7,6 +7,7 @@
 #include "daemon/service.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,14 @@ static int main_check(struct conf *conf)
 	return 0;
 }
 
+/* Each scrape of the metrics takes some 300 KiB and gives them back.  The allocator would give them back to the kernel,
+ * and the page faults of the next scrape cost more than all else in it (2.4 ms instead of 0.25, measured). */
+static void main_keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
 static int main_run(struct conf_args *args)
 {
 	struct activation handed;
@@ -111,6 +120,7 @@ static int main_run(struct conf_args *args)
 	char             *report = NULL;
 	int               code;
 
+	main_keep_memory();
 	activation_take(&handed);
 	if (main_listen_where_handed(&handed, args) < 0)
 		return 2;
