@@ -52,6 +52,7 @@ EXTRA_DIST += \
 	tests/bench/incident_report.py \
 	tests/bench/incident_servers.py \
 	tests/bench/process.py \
+	tests/bench/scrape.py \
 	tests/bench/servers.py
 
 # make bench BENCH_ARGS="--quick --markdown"
@@ -70,4 +71,10 @@ FLOOD_ARGS =
 flood: all $(bench_programs)
 	$(AM_V_at)PYTHONDONTWRITEBYTECODE=1 python3 $(srcdir)/tests/bench/flood.py \
 		--programs tests/bench --larderd ./larderd $(FLOOD_ARGS)
-.PHONY: bench bench-incident flood
+
+# make bench-scrape SCRAPE_ARGS="--rounds 5 --prefer"
+SCRAPE_ARGS =
+bench-scrape: all $(bench_programs)
+	$(AM_V_at)PYTHONDONTWRITEBYTECODE=1 python3 $(srcdir)/tests/bench/scrape.py \
+		--programs tests/bench --larderd ./larderd $(SCRAPE_ARGS)
+.PHONY: bench bench-incident flood bench-scrape
