@@ -27,15 +27,38 @@ static void pages_metrics(const struct page_input *in, struct http_reply *out)
 	out->body = metrics_write(in->now, format, &out->len);
 }
 
+struct pages_text {
+	FILE *out;
+	bool  bad;
+};
+
+/* The library does not look whether a key could be written, so a failure must be remembered here. */
+static int pages_add(const char *text, size_t len, void *arg)
+{
+	struct pages_text *t = arg;
+
+	t->bad |= fwrite(text, 1, len, t->out) != len;
+	return t->bad ? -1 : 0;
+}
+
 /* Takes document.  format: of jansson. */
 static void pages_json(json_t *document, size_t format, struct http_reply *out)
 {
+	struct pages_text t = { .out = document ? open_memstream(&out->body, &out->len) : NULL };
+
 	out->type = "application/json";
-	out->body = document ? json_dumps(document, format | JSON_ENSURE_ASCII) : NULL;
-	out->len = out->body ? strlen(out->body) : 0;
-	if (out->body)
-		out->body[out->len++] = '\n';	/* in place of the NUL */
+	if (!t.out) {
+		json_decref(document);
+		return;
+	}
+	t.bad = json_dump_callback(document, pages_add, &t, format | JSON_ENSURE_ASCII) < 0 || t.bad ||
+	        fputc('\n', t.out) == EOF;
+	t.bad |= fclose(t.out) != 0;
 	json_decref(document);
+	if (!t.bad)
+		return;
+	free(out->body);
+	out->body = NULL;
 }
 
 static void pages_verdict(json_t *document, enum checkup_state state, struct http_reply *out)
@@ -60,6 +83,7 @@ static void pages_network(const struct page_input *in, struct http_reply *out)
 	pages_verdict(document, state, out);
 }
 
+/* For people and for the page's script. */
 static void pages_status(const struct page_input *in, struct http_reply *out)
 {
 	const struct http_source *from = in->from;

@@ -8,6 +8,7 @@ EXTRA_DIST += \
 	tests/data/example.org.zone \
 	tests/data/root.zone \
 	tests/system/authority.py \
+	tests/system/browser.py \
 	tests/system/clockshim.py \
 	tests/system/conftest.py \
 	tests/system/harness.py \
@@ -42,6 +43,7 @@ EXTRA_DIST += \
 	tests/system/test_negative.py \
 	tests/system/test_network.py \
 	tests/system/test_overload.py \
+	tests/system/test_page.py \
 	tests/system/test_schedule.py \
 	tests/system/test_secure_servers.py \
 	tests/system/test_service.py \

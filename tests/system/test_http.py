@@ -18,7 +18,7 @@ from harness import (NOERROR, REFUSED, Larder, Upstream, answer_default,
                      free_port, fresh_name, query, reply)
 from web import UnixConnection, get, http_conf, scrape
 
-PAGES = ["/metrics", "/health", "/health/network"]
+PAGES = ["/metrics", "/health", "/health/network", "/status.json"]
 OPEN_METRICS = "application/openmetrics-text"
 
 

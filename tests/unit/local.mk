@@ -295,6 +295,12 @@ tests_unit_test_http_metrics_SOURCES = tests/unit/test_http_metrics.c $(unit_all
 tests_unit_test_http_metrics_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
 tests_unit_test_http_metrics_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_http_pages
+tests_unit_test_http_pages_SOURCES = tests/unit/test_http_pages.c $(unit_alloc) \
+	tests/unit/fake_control.c tests/unit/fake_control.h tests/unit/unit.h
+tests_unit_test_http_pages_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
+tests_unit_test_http_pages_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_interface
 tests_unit_test_interface_SOURCES = tests/unit/test_interface.c \
 	tests/unit/fake_control.c tests/unit/fake_control.h
