@@ -52,4 +52,4 @@ src/control/page_files.c: src/control/embed_page.awk $(control_page)
 
 CLEANFILES += src/control/interfaces.c src/control/page_files.c
 EXTRA_DIST += src/control/README.md src/control/embed.awk src/control/embed_page.awk \
-	$(control_interfaces) $(control_page)
+	$(control_interfaces) $(control_page) src/control/page/README.md

@@ -12,10 +12,10 @@ from harness import SERVFAIL, Larder, answer_default, free_port, reply, rr
 from web import get, http_conf, samples
 
 PAGE = Path(__file__).resolve().parents[2] / "src/control/page"
-FILES = {"/": "index.html"} | {"/" + f.name: f.name for f in PAGE.iterdir()
-                               if f.name != "index.html"}
 TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8",
          "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+FILES = {"/" + f.name.replace("index.html", ""): f.name
+         for f in sorted(PAGE.iterdir()) if f.suffix[1:] in TYPES}
 EVIL = "<img src=x onerror=document.title=1>"
 EVIL_TEXT = "<img\\032src=x\\032onerror=document.title=1>.example."
 
