@@ -383,7 +383,8 @@ static void build_check_endpoint(struct build *b, const struct conf_text *t)
 		BUILD_MISTAKE(b, &t->at, "%s is listened on for DNS already", t->text);
 	else if (!addr_is_loopback(&last->addr))
 		conf_report_add(b->report, CONF_WARNING, &t->at,
-				"whoever can reach %s may read the metrics", t->text);
+				"whoever can reach %s may read the metrics%s", t->text,
+				http->names ? ", and which names were slow" : "");
 }
 
 static void build_metrics_listen(struct build *b)

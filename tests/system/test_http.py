@@ -101,7 +101,12 @@ def test_beyond_this_host_is_warned_of(upstream):
     port = free_port()
     with Larder(upstream,
                 conf={"metrics-listen": [f"0.0.0.0:{port}"]}) as larder:
-        assert f"whoever can reach 0.0.0.0:{port} may read" in larder.log()
+        warning = f"whoever can reach 0.0.0.0:{port} may read the metrics"
+        assert warning + "\n" in larder.log()
+        larder.rewrite({"metrics-listen": [f"0.0.0.0:{port}"],
+                        "metrics-names": True})
+        assert larder.ctl("reload").returncode == 0
+        assert warning + ", and which names were slow\n" in larder.log()
         assert get(port, "/health", headers={"Host": "127.0.0.1"}).status == 200
         assert get(port, "/health", headers={"Host": "0.0.0.0"}).status == 421
 
