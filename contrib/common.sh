@@ -17,8 +17,10 @@ packages_build="ca-certificates gcc libc6-dev make autoconf automake pkg-config
 packages_try="bind9-dnsutils nsd"
 packages_check="libcmocka-dev python3 python3-pytest python3-dnspython python3-cryptography python3-h2
 	bind9-dnsutils knot-dnsutils ldnsutils nsd unbound dnsdist nghttp2-proxy
-	iproute2 util-linux prometheus python3-prometheus-client python3-yaml
-	chromium chromium-driver"
+	iproute2 util-linux prometheus python3-prometheus-client python3-yaml"
+# A browser, for the status page.  Debian has it for these architectures; elsewhere those tests are skipped.
+packages_browser="chromium chromium-driver"
+architectures_browser="amd64 arm64 armhf i386 ppc64el"
 # Servers among them, with the name of the service where that differs: never
 # started and never enabled by us.
 packages_daemons="nsd unbound prometheus dnsdist nghttp2-proxy/nghttpx"
