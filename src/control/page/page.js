@@ -28,6 +28,7 @@ const STATES = {		// as larderctl calls them; and what that means
 let shown = null;		// the document on the page
 let shown_at = null;		// when it came
 let samples = [];		// {from, to, rates}, instants of the page's clock in seconds
+let latest = null;		// the one that ends with the document on the page
 let timer = 0, asking = null, failures = 0;
 
 // ---- small tools ----
@@ -90,9 +91,8 @@ function show_trouble(d) {
 
 function show_traffic(d) {
 	const now = performance.now() / 1000;
-	const last = samples.at(-1);
-	const per_s = last ? Object.values(last.rates).reduce((a, b) => a + b, 0)
-	                   : d.lately.span_us ? d.lately.queries / d.lately.span_us * 1e6 : null;
+	const per_s = latest ? Object.values(latest.rates).reduce((a, b) => a + b, 0)
+	                     : d.lately.span_us ? d.lately.queries / d.lately.span_us * 1e6 : null;
 	const seen_s = samples.length ? now - samples[0].from : 0;
 	const span_s = SPANS_S.find((s) => s >= seen_s) || SPANS_S.at(-1);
 
@@ -235,18 +235,17 @@ function show(d) {
 
 // ---- the course of time ----
 
-// What happened between the document on the page and the next one.
+// What happened between the document on the page and the next one; null: that is not known.
 function sample(before, now) {
 	const took_us = now.uptime_us - before.uptime_us;
 	const to = performance.now() / 1000;
 	const rates = {};
 
 	if (before.run !== now.run || took_us <= 0 || took_us > GAP_US)
-		return;
+		return null;
 	for (const name of OUTCOMES)
 		rates[name] = (now.total.outcomes[name].count - before.total.outcomes[name].count) / took_us * 1e6;
-	samples.push({ from: to - took_us / 1e6, to, rates });
-	samples = samples.filter((s) => to - s.to < SPANS_S.at(-1));
+	return { from: to - took_us / 1e6, to, rates };
 }
 
 function tell(state, text) {
@@ -255,8 +254,9 @@ function tell(state, text) {
 }
 
 function take(d) {
-	if (shown)
-		sample(shown, d);
+	latest = shown && sample(shown, d);
+	if (latest)
+		samples = samples.filter((s) => latest.to - s.to < SPANS_S.at(-1)).concat(latest);
 	tell("live", shown && shown.run !== d.run ? "larderd was started anew" : "live");
 	shown = d;
 	shown_at = new Date();
