@@ -38,6 +38,7 @@ static const struct call_method {
 	  service_get_interface_description, { { "interface", JSON_STRING, true } } },
 	{ "io.larder.Status", CALL_COUNTERS, larder_status, { { 0 } } },
 	{ "io.larder.Stats", CALL_COUNTERS, larder_stats, { { 0 } } },
+	{ "io.larder.Latencies", CALL_COUNTERS, larder_latencies, { { 0 } } },
 	{ "io.larder.Config", CALL_COUNTERS, larder_config, { { 0 } } },
 	{ "io.larder.Upstreams", CALL_COUNTERS, larder_upstreams, { { 0 } } },
 	{ "io.larder.SetUpstream", CALL_ORDERS, larder_set_upstream,

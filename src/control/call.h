@@ -101,6 +101,7 @@ void larder_route(struct call *c);		/* larder_route.c */
 void larder_cache_lookup(struct call *c);	/* larder_cache.c */
 void larder_cache_dump(struct call *c);
 void larder_trace(struct call *c);		/* larder_trace.c */
+void larder_latencies(struct call *c);	/* larder_latencies.c */
 void larder_slow(struct call *c);		/* larder_slow.c */
 
 #endif

@@ -393,6 +393,7 @@ static void test_no_memory_for_calls(void **state)
 		RELOAD,
 		"{\"method\":\"io.larder.Config\"}",
 		"{\"method\":\"io.larder.Health\"}",
+		"{\"method\":\"io.larder.Latencies\"}",
 		"{\"method\":\"io.larder.Route\",\"parameters\":{\"name\":\"a.b\"}}",
 		"{\"method\":\"io.larder.CacheLookup\",\"parameters\":{\"name\":\"n0.example\"}}",
 		"{\"method\":\"io.larder.CacheDump\",\"more\":true}",
@@ -649,6 +650,34 @@ static void test_trace(void **state)
 	              "org.varlink.service.InvalidParameter", "parameter", "type");
 }
 
+/* The buckets' bounds rise, and what lies in them are all answers and exchanges. */
+static void test_latencies(void **state)
+{
+	struct fixture *f = *state;
+	json_t         *reply = ask(f, "{\"method\":\"io.larder.Latencies\"}");
+	json_t         *told = json_object_get(reply, "parameters"), *office, *n;
+	json_t         *bounds = json_object_get(told, "bounds_us");
+	json_t         *hits = json_object_get(json_object_get(told, "outcomes"), "hit");
+	long long       sum = 0;
+	size_t          i;
+
+	assert_int_equal(json_array_size(bounds), HISTOGRAM_BUCKETS);
+	assert_int_equal(json_integer_value(json_array_get(bounds, 0)), 0);
+	for (i = 1; i < HISTOGRAM_BUCKETS; i++)
+		assert_true(json_integer_value(json_array_get(bounds, i)) >
+		            json_integer_value(json_array_get(bounds, i - 1)));
+	assert_int_equal(json_array_size(hits), HISTOGRAM_BUCKETS);
+	json_array_foreach(hits, i, n)
+		sum += json_integer_value(n);
+	assert_int_equal(sum, 900);
+	assert_int_equal(json_integer_value(json_array_get(hits, histogram_bucket(20))), 880);
+	office = json_array_get(json_object_get(told, "upstreams"), 0);
+	assert_string_equal(json_string_value(json_object_get(office, "name")), "office");
+	n = json_array_get(json_object_get(office, "exchange"), histogram_bucket(20000));
+	assert_int_equal(json_integer_value(n), 48);
+	json_decref(reply);
+}
+
 /* The caller who may not see names gets the list all the same. */
 static void test_slow(void **state)
 {
@@ -709,6 +738,7 @@ int main(void)
 		CALL_TEST(test_cache_dump),
 		CALL_TEST(test_route),
 		CALL_TEST(test_trace),
+		CALL_TEST(test_latencies),
 		CALL_TEST(test_slow),
 		CALL_TEST(test_log_level),
 		CALL_TEST(test_status),

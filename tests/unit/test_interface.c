@@ -266,7 +266,7 @@ static void test_grammar(void **state)
 {
 	(void)state;
 	assert_int_equal(idl_check_grammar(&control_interfaces[0]), 2);
-	assert_int_equal(idl_check_grammar(&control_interfaces[1]), 14);
+	assert_int_equal(idl_check_grammar(&control_interfaces[1]), 15);
 	assert_null(control_interfaces[2].name);
 }
 
@@ -284,6 +284,7 @@ static void test_replies(void **state)
 		           "{\"interface\":\"org.varlink.service\"}", NULL);
 		check_call(&ops, "io.larder.Status", "{}", NULL);
 		check_call(&ops, "io.larder.Stats", "{}", NULL);
+		check_call(&ops, "io.larder.Latencies", "{}", NULL);
 		check_call(&ops, "io.larder.Config", "{}", NULL);
 		check_call(&ops, "io.larder.Reload", "{}", NULL);
 		check_call(&ops, "io.larder.Flush", "{}", NULL);
