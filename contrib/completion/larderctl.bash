@@ -9,14 +9,18 @@ _larderctl_upstreams()
 _larderctl()
 {
 	local cur=$2 prev=$3 word words=() cword
-	local options='--socket --json --subtree --help --version'
-	local verbs='status stats upstreams upstream cache reload config resolve trace slow route health log'
+	local options='--socket --json --subtree --interval --help --version'
+	local verbs='status stats top upstreams upstream cache reload config resolve trace slow route health log'
 	local types='A AAAA CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT'
 
 	COMPREPLY=()
 	if [[ $prev == --socket ]]; then
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+	fi
+	if [[ $prev == --interval ]]; then
+		mapfile -t COMPREPLY < <(compgen -W '500ms 1s 2s 5s 10s' -- "$cur")
 		return
 	fi
 	if [[ $cur == -* ]]; then
@@ -26,7 +30,7 @@ _larderctl()
 	# The words before this one that are no options.
 	for ((cword = 1; cword < COMP_CWORD; cword++)); do
 		word=${COMP_WORDS[cword]}
-		if [[ $word == --socket ]]; then
+		if [[ $word == --socket || $word == --interval ]]; then
 			((cword++))
 		elif [[ $word != -* ]]; then
 			words+=("$word")

@@ -4,7 +4,7 @@ function __larderctl_upstreams
     larderctl --json upstreams 2>/dev/null | string replace -rf '^ *"name": "(.*)",$' '$1'
 end
 
-set -l verbs status stats upstreams upstream cache reload config resolve trace slow route health log
+set -l verbs status stats top upstreams upstream cache reload config resolve trace slow route health log
 set -l types A AAAA CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT
 set -l none "not __fish_seen_subcommand_from $verbs"
 set -l cache '__fish_seen_subcommand_from cache; and not __fish_seen_subcommand_from stats lookup dump flush'
@@ -13,11 +13,13 @@ complete -c larderctl -f
 complete -c larderctl -l socket -r -F -d 'where the control socket is'
 complete -c larderctl -l json -d 'print what larderd replied, as JSON'
 complete -c larderctl -l subtree -d 'flush the name and every name below it'
+complete -c larderctl -l interval -x -a '500ms 1s 2s 5s 10s' -d 'how often top looks'
 complete -c larderctl -l help -d 'print a summary'
 complete -c larderctl -l version -d 'print the version'
 
 complete -c larderctl -n $none -a status -d 'is larderd well, and what does it work with'
 complete -c larderctl -n $none -a stats -d 'how clients were answered, and how upstreams do'
+complete -c larderctl -n $none -a top -d 'the same and what goes on, live on the whole screen'
 complete -c larderctl -n $none -a upstreams -d 'how each upstream is, and why'
 complete -c larderctl -n $none -a upstream -d 'always ask it, never, as found, or find out anew'
 complete -c larderctl -n $none -a cache -d 'what the cache holds'

@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <libgen.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -145,7 +146,7 @@ static int client_begin(struct client *c, const char *call)
 
 /* The group that may use the socket, as far as we can see: of the socket, or of the folder that
  * keeps us from seeing it. */
-static void client_complain_permission(const char *path)
+static void client_explain_permission(const char *path, char words[CLIENT_WORDS])
 {
 	char                *copy = term_memory(strdup(path));
 	struct stat          st;
@@ -155,47 +156,54 @@ static void client_complain_permission(const char *path)
 		group = getgrgid(st.st_gid);
 	free(copy);
 	if (!group || !group->gr_gid)
-		term_complain("permission denied: only root may use %s", path);
+		snprintf(words, CLIENT_WORDS, "permission denied: only root may use %s", path);
 	else
-		term_complain("permission denied: %s is for root and members of the group \"%s\" "
-		              "(usermod -aG %s USER, then log in again)",
-		              path, group->gr_name, group->gr_name);
+		snprintf(words, CLIENT_WORDS, "permission denied: %s is for root and members of the group \"%s\"\n"
+			 "\"usermod -aG %s USER\" makes USER a member from the next login on", path, group->gr_name,
+			 group->gr_name);
+}
+
+enum larderctl_exit client_explain(const char *path, int err, int patience_s, char words[CLIENT_WORDS])
+{
+	switch (-err) {
+	case ENOENT:
+	case ECONNREFUSED:
+		snprintf(words, CLIENT_WORDS, "larderd is not running: nobody listens on %s\n"
+			 "start it with \"systemctl start larderd\", or say with --socket where its control-socket is",
+			 path);
+		return LARDERCTL_UNREACHABLE;
+	case EACCES:
+	case EPERM:
+		client_explain_permission(path, words);
+		return LARDERCTL_UNREACHABLE;
+	case ETIMEDOUT:
+		snprintf(words, CLIENT_WORDS, "larderd has not answered for %d s; it listens on %s", patience_s, path);
+		return LARDERCTL_UNREACHABLE;
+	case EPIPE:
+	case ECONNRESET:
+		snprintf(words, CLIENT_WORDS, "the connection to %s ended before larderd answered", path);
+		return LARDERCTL_UNREACHABLE;
+	case ENAMETOOLONG:
+		snprintf(words, CLIENT_WORDS, "%s is too long for the path of a socket", path);
+		return LARDERCTL_USAGE;
+	case EBADMSG:
+	case EMSGSIZE:
+		snprintf(words, CLIENT_WORDS, "what answers on %s does not speak Varlink", path);
+		return LARDERCTL_REFUSED;
+	default:
+		snprintf(words, CLIENT_WORDS, "cannot talk to larderd on %s: %s", path, strerror(-err));
+		return LARDERCTL_UNREACHABLE;
+	}
 }
 
 static enum larderctl_exit client_complain(const struct client *c, int err)
 {
-	const char *path = c->socket;
+	char                words[CLIENT_WORDS], *rest = words, *line;
+	enum larderctl_exit result = client_explain(c->socket, err, (int)(c->patience_us / 1000000), words);
 
-	switch (-err) {
-	case ENOENT:
-	case ECONNREFUSED:
-		term_complain("larderd is not running: nobody listens on %s", path);
-		term_complain("start it with \"systemctl start larderd\", or say with --socket "
-		              "where its control-socket is");
-		return LARDERCTL_UNREACHABLE;
-	case EACCES:
-	case EPERM:
-		client_complain_permission(path);
-		return LARDERCTL_UNREACHABLE;
-	case ETIMEDOUT:
-		term_complain("larderd listens on %s but has not answered for %d s", path,
-		              (int)(c->patience_us / 1000000));
-		return LARDERCTL_UNREACHABLE;
-	case EPIPE:
-	case ECONNRESET:
-		term_complain("the connection to %s ended before larderd answered", path);
-		return LARDERCTL_UNREACHABLE;
-	case ENAMETOOLONG:
-		term_complain("%s is too long for the path of a socket", path);
-		return LARDERCTL_USAGE;
-	case EBADMSG:
-	case EMSGSIZE:
-		term_complain("what answers on %s does not speak Varlink", path);
-		return LARDERCTL_REFUSED;
-	default:
-		term_complain("cannot talk to larderd on %s: %s", path, strerror(-err));
-		return LARDERCTL_UNREACHABLE;
-	}
+	while ((line = strsep(&rest, "\n")))
+		term_complain("%s", line);
+	return result;
 }
 
 /* Says what an error reply means. */

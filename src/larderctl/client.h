@@ -6,6 +6,12 @@
 
 #include <jansson.h>
 
+#define CLIENT_WORDS 1024
+
+/* What a negative errno of a conversation means, and what to do about it, in one line or two; what the program
+ * ends with then. */
+enum larderctl_exit client_explain(const char *socket, int err, int patience_s, char words[CLIENT_WORDS]);
+
 /* Calls method and waits at most 5 s.  Takes parameters.  On LARDERCTL_OK *reply is an object
  * which the caller owns; else standard error says what went wrong. */
 enum larderctl_exit client_call(const char *socket, const char *method, json_t *parameters,

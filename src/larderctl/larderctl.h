@@ -17,6 +17,7 @@ enum larderctl_exit {
 struct order {
 	const char *socket;
 	bool        json, subtree;
+	unsigned    interval_ms;	/* of top */
 	int         count;		/* of arguments after the verb */
 	char      **arguments;
 	struct term term;
@@ -25,6 +26,7 @@ struct order {
 /* The verbs.  Each says on standard error what went wrong. */
 enum larderctl_exit verb_status(const struct order *o);
 enum larderctl_exit verb_stats(const struct order *o);
+enum larderctl_exit verb_top(const struct order *o);
 enum larderctl_exit verb_upstreams(const struct order *o);
 enum larderctl_exit verb_upstream(const struct order *o);
 enum larderctl_exit verb_flush(const struct order *o);

@@ -15,44 +15,52 @@
 
 #define LARDERCTL_SOCKET "/run/larder/io.larder"
 
+#define INTERVAL_MS     1000
+#define INTERVAL_MS_MIN 500
+#define INTERVAL_MS_MAX 3600000
+
+enum { TAKES_SUBTREE = 1, TAKES_INTERVAL = 2 };
+
 static const struct verb {
 	const char *word, *second;		/* second: NULL, or the word after it */
 	const char *arguments;			/* for the help */
 	int         count_max;			/* of them */
-	bool        subtree;			/* does --subtree mean something? */
+	unsigned    takes;			/* options that mean something to it alone */
 	const char *help;
 	enum larderctl_exit (*run)(const struct order *o);
 } verbs[] = {
-	{ "status", NULL, "", 0, false, "is larderd well, and what does it work with",
+	{ "status", NULL, "", 0, 0, "is larderd well, and what does it work with",
 	  verb_status },
-	{ "stats", NULL, "", 0, false, "how clients were answered, and how upstreams do",
+	{ "stats", NULL, "", 0, 0, "how clients were answered, and how upstreams do",
 	  verb_stats },
-	{ "upstreams", NULL, "", 0, false, "how each upstream is, and why", verb_upstreams },
-	{ "upstream", NULL, " NAME up|down|auto|reset", 2, false, "always ask it, never, as found, or find out anew",
+	{ "top", NULL, "", 0, TAKES_INTERVAL, "the same and what goes on, live on the whole screen", verb_top },
+	{ "upstreams", NULL, "", 0, 0, "how each upstream is, and why", verb_upstreams },
+	{ "upstream", NULL, " NAME up|down|auto|reset", 2, 0, "always ask it, never, as found, or find out anew",
 	  verb_upstream },
-	{ "cache", "flush", " [NAME [TYPE]] [--subtree]", 2, true,
+	{ "cache", "flush", " [NAME [TYPE]] [--subtree]", 2, TAKES_SUBTREE,
 	  "forget all answers, or those for a name", verb_flush },
-	{ "cache", "stats", "", 0, false, "how full the cache is, and how it is used", verb_cache_stats },
-	{ "cache", "lookup", " NAME [TYPE]", 2, false, "what the cache holds for a name", verb_cache_lookup },
-	{ "cache", "dump", "", 0, false, "all that the cache holds", verb_cache_dump },
-	{ "resolve", NULL, " NAME [TYPE]", 2, false, "ask a question as a client would", verb_resolve },
-	{ "trace", NULL, " NAME [TYPE]", 2, false, "the same step by step, and where the time goes", verb_trace },
-	{ "slow", NULL, "", 0, false, "the latest slow queries, and why they were", verb_slow },
-	{ "route", NULL, " NAME", 1, false, "where a question for a name goes, and why", verb_route },
-	{ "health", NULL, "", 0, false, "is DNS well? Exit code 1 when it fails", verb_health },
-	{ "log", NULL, " LEVEL", 1, false, "log up to error, warning, notice, info or debug", verb_log },
-	{ "reload", NULL, "", 0, false, "read the configuration anew", verb_reload },
-	{ "config", NULL, "", 0, false, "print the configuration in effect", verb_config },
+	{ "cache", "stats", "", 0, 0, "how full the cache is, and how it is used", verb_cache_stats },
+	{ "cache", "lookup", " NAME [TYPE]", 2, 0, "what the cache holds for a name", verb_cache_lookup },
+	{ "cache", "dump", "", 0, 0, "all that the cache holds", verb_cache_dump },
+	{ "resolve", NULL, " NAME [TYPE]", 2, 0, "ask a question as a client would", verb_resolve },
+	{ "trace", NULL, " NAME [TYPE]", 2, 0, "the same step by step, and where the time goes", verb_trace },
+	{ "slow", NULL, "", 0, 0, "the latest slow queries, and why they were", verb_slow },
+	{ "route", NULL, " NAME", 1, 0, "where a question for a name goes, and why", verb_route },
+	{ "health", NULL, "", 0, 0, "is DNS well? Exit code 1 when it fails", verb_health },
+	{ "log", NULL, " LEVEL", 1, 0, "log up to error, warning, notice, info or debug", verb_log },
+	{ "reload", NULL, "", 0, 0, "read the configuration anew", verb_reload },
+	{ "config", NULL, "", 0, 0, "print the configuration in effect", verb_config },
 };
 
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
-enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_SUBTREE };
+enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_SUBTREE, OPTION_INTERVAL };
 
 static const struct option options[] = {
 	{ "socket", required_argument, NULL, OPTION_SOCKET },
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "subtree", no_argument, NULL, OPTION_SUBTREE },
+	{ "interval", required_argument, NULL, OPTION_INTERVAL },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -73,6 +81,7 @@ static void main_help(void)
 	     "                                          ($LARDER_SOCKET, else " LARDERCTL_SOCKET ")\n"
 	     "  --json                                  print what larderd replied, as JSON\n"
 	     "  --subtree                               flush the name and every name below it\n"
+	     "  --interval TIME                         how often top looks: 500ms to 1h; 1s\n"
 	     "  --help, --version\n"
 	     "\nExit codes: 0 done, 1 larderd refused or failed, or the answer is no, 2 wrong usage,"
 	     " 3 larderd not reached.");
@@ -162,16 +171,35 @@ static enum larderctl_exit main_run(struct order *o, int count, char **words)
 			      v->second ? v->second : "", v->arguments);
 		return LARDERCTL_USAGE;
 	}
-	if (o->subtree && !v->subtree) {
-		term_complain("--subtree means nothing to %s", v->word);
+	if ((o->subtree && !(v->takes & TAKES_SUBTREE)) || (o->interval_ms && !(v->takes & TAKES_INTERVAL))) {
+		term_complain("--%s means nothing to %s", o->subtree ? "subtree" : "interval", v->word);
 		return LARDERCTL_USAGE;
 	}
+	if (!o->interval_ms)
+		o->interval_ms = INTERVAL_MS;
 	result = v->run(o);
 	if ((fflush(stdout) || ferror(stdout)) && !result) {
 		term_complain("cannot write the answer");
 		return LARDERCTL_REFUSED;
 	}
 	return result;
+}
+
+/* "2s", "500ms", "1m", "1h", or seconds without a unit; 0: it is none of these, or out of bounds. */
+static unsigned main_read_interval(const char *text)
+{
+	static const struct {
+		const char *unit;
+		double      ms;
+	} units[] = { { "", 1e3 }, { "ms", 1 }, { "s", 1e3 }, { "m", 60e3 }, { "h", 3600e3 } };
+	char  *end;
+	double n = strtod(text, &end);
+
+	for (size_t i = 0; end != text && i < sizeof units / sizeof *units; i++)
+		if (!strcmp(end, units[i].unit) && n * units[i].ms >= INTERVAL_MS_MIN &&
+		    n * units[i].ms <= INTERVAL_MS_MAX)
+			return (unsigned)(n * units[i].ms + 0.5);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -193,6 +221,12 @@ int main(int argc, char **argv)
 		case OPTION_SUBTREE:
 			o.subtree = true;
 			break;
+		case OPTION_INTERVAL:
+			o.interval_ms = main_read_interval(optarg);
+			if (o.interval_ms)
+				break;
+			term_complain("\"%s\" is no interval: from 500ms to 1h", optarg);
+			return LARDERCTL_USAGE;
 		case 'h':
 			main_help();
 			return LARDERCTL_OK;

@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	tests/system/richzones.py \
 	tests/system/secure.py \
 	tests/system/secureservers.py \
+	tests/system/terminal.py \
 	tests/system/test_abuse.py \
 	tests/system/test_any_svcb.py \
 	tests/system/test_bootstrap.py \
@@ -53,6 +54,7 @@ EXTRA_DIST += \
 	tests/system/test_split.py \
 	tests/system/test_stale.py \
 	tests/system/test_tcp.py \
+	tests/system/test_top.py \
 	tests/system/test_watching.py \
 	tests/system/web.py
 

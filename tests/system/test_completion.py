@@ -82,6 +82,8 @@ def test_bash_offers_what_fits():
     assert complete("upstream", "") == []       # nobody to ask
     assert complete("trace", "a.example", "AA") == ["AAAA"]
     assert complete("cache", "flush", "a.example", "MX") == ["MX"]
+    assert complete("top", "--interval", "5") == ["500ms", "5s"]
+    assert complete("--interval", "2s", "to") == ["top"]
     assert complete("--j") == ["--json"]
     assert complete("status", "x") == []
 

@@ -317,6 +317,13 @@ tests_unit_test_larderctl_SOURCES = tests/unit/test_larderctl.c \
 	src/larderctl/show_trace.c src/larderctl/verbs_trace.c
 tests_unit_test_larderctl_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_top
+tests_unit_test_top_SOURCES = tests/unit/test_top.c tests/unit/unit.h \
+	src/larderctl/canvas.c src/larderctl/canvas.h src/larderctl/term.c \
+	src/larderctl/top_draw.c src/larderctl/top_draw.h \
+	src/larderctl/top_sample.c src/larderctl/top_sample.h src/larderctl/units.c
+tests_unit_test_top_LDADD = $(unit_libs)
+
 # daemon/
 unit_tests += tests/unit/test_activation
 tests_unit_test_activation_SOURCES = tests/unit/test_activation.c tests/unit/unit.h
