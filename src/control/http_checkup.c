@@ -18,7 +18,7 @@
 #define CHECKUP_FEW_ANSWERS   20		/* no quantile of fewer */
 #define CHECKUP_FEW_SILENCES  3
 #define CHECKUP_FEW_STORED    1000
-#define CHECKUP_DETAIL_MAX    160
+#define CHECKUP_DETAIL_MAX    384
 
 static const char *const checkup_names[] = { "healthy", "degraded", "failing" };
 
@@ -47,6 +47,38 @@ void checkup_done(struct checkup *c)
 }
 
 /* ---- upstreams ---- */
+
+static enum checkup_state checkup_of_upstream(const struct control_upstream *up);
+
+static const char *checkup_trouble_of(const struct control_upstream *up)
+{
+	if (up->health.own_state == HEALTH_OPEN)
+		return "does not answer";
+	return up->health.own_state == HEALTH_SUSPECT ? "is suspect" : "is unreliable";
+}
+
+/* "2 of 3 in trouble: office does not answer, quad9 is suspect"; those for whom there is no room are counted
+ * alone. */
+static void checkup_tell_upstreams(const struct http_sight *s, size_t bad, char out[CHECKUP_DETAIL_MAX])
+{
+	size_t used = (size_t)snprintf(out, CHECKUP_DETAIL_MAX, "%zu of %zu in trouble", bad, s->upstream_count);
+	size_t told = 0;
+
+	for (size_t i = 0; i < s->upstream_count; i++) {
+		const struct control_upstream *up = &s->upstreams[i];
+		char                           one[CHECKUP_DETAIL_MAX];
+		size_t                         len;
+
+		if (checkup_of_upstream(up) == CHECKUP_HEALTHY)
+			continue;
+		len = (size_t)snprintf(one, sizeof one, "%s %s %s", told ? "," : ":", up->name, checkup_trouble_of(up));
+		if (len >= CHECKUP_DETAIL_MAX / 2 || used + len >= CHECKUP_DETAIL_MAX)
+			return;
+		memcpy(out + used, one, len + 1);
+		used += len;
+		told++;
+	}
+}
 
 /* Tries that brought nothing from whom was asked: an impostor's connection is worth as little as none. */
 static uint64_t checkup_silences(const struct control_upstream *up)
@@ -107,8 +139,7 @@ static void checkup_upstreams(const struct http_sight *s, struct checkup_finding
 	if (s->status.trouble)
 		snprintf(f->detail, sizeof f->detail, "%s", s->status.trouble);
 	else
-		snprintf(f->detail, sizeof f->detail, "%zu in all, %zu suspect or unreliable, %zu not answering",
-		         s->upstream_count, bad[CHECKUP_DEGRADED], bad[CHECKUP_FAILING]);
+		checkup_tell_upstreams(s, bad[CHECKUP_DEGRADED] + bad[CHECKUP_FAILING], f->detail);
 }
 
 /* ---- the other checks ---- */
@@ -126,8 +157,8 @@ static void checkup_latency(const struct http_sight *s, struct checkup_finding *
 	p95 = histogram_quantile_us(&all, 0.95);
 	if (all.total >= CHECKUP_FEW_ANSWERS && p95 > CHECKUP_P95_LIMIT_US)
 		f->state = CHECKUP_DEGRADED;
-	snprintf(f->detail, sizeof f->detail, "p95 of %" PRIu64 " answers: %" PRIu64 " us; limit: %d us",
-	         all.total, p95, CHECKUP_P95_LIMIT_US);
+	snprintf(f->detail, sizeof f->detail, "p95 of %" PRIu64 " answers: %.*f ms; limit: %d ms",
+	         all.total, p95 < 10000 ? 3 : 0, (double)p95 / 1e3, CHECKUP_P95_LIMIT_US / 1000);
 }
 
 /* A cache that pushes out every other answer while it is of use is too small for what is asked. */

@@ -82,6 +82,49 @@ static void test_states_of_upstreams(void **state)
 	checkup_done(&f.checkup);
 }
 
+static void check_detail(struct fixture *f, const char *check, const char *expected)
+{
+	struct http_sight  now;
+	enum checkup_state state;
+	json_t            *report, *item;
+	size_t             i;
+
+	assert_int_equal(http_sight_take(&now, &f->ops), 0);
+	report = checkup_report(&f->checkup, &now, &state);
+	http_sight_done(&now);
+	json_array_foreach(json_object_get(report, "checks"), i, item)
+		if (!strcmp(json_string_value(json_object_get(item, "name")), check))
+			assert_string_equal(json_string_value(json_object_get(item, "detail")), expected);
+	json_decref(report);
+}
+
+/* Whoever is called in wants to know which one it is; a name that is too long for that costs its name alone. */
+static void test_details(void **state)
+{
+	struct fixture        f;
+	struct histogram_view *v;
+	char                  longest[600];
+
+	(void)state;
+	begin(&f);
+	check_detail(&f, "upstreams", "0 of 2 in trouble");
+	f.fake.upstreams[0].name = "office";
+	health(&f, 0)->own_state = HEALTH_OPEN;
+	*counter(&f, 1, UPSTREAM_TIMEOUT) = 3;
+	check_detail(&f, "upstreams",
+		     "2 of 2 in trouble: office does not answer, udp://192.0.2.2:53 is unreliable");
+	memset(longest, 'x', sizeof longest - 1);
+	longest[sizeof longest - 1] = '\0';
+	f.fake.upstreams[1].name = longest;
+	check_detail(&f, "upstreams", "2 of 2 in trouble: office does not answer");
+	health(&f, 0)->own_state = HEALTH_SUSPECT;
+	check_detail(&f, "upstreams", "2 of 2 in trouble: office is suspect");
+	v = &f.fake.stats.answer[OUTCOME_HIT];
+	v->count[histogram_bucket(20)] = v->total = 1000;
+	check_detail(&f, "latency", "p95 of 1000 answers: 0.022 ms; limit: 1000 ms");
+	checkup_done(&f.checkup);
+}
+
 /* Never so bad that the breaker opens. */
 static void test_unreliable_upstream(void **state)
 {
@@ -180,6 +223,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states_of_upstreams),
+		cmocka_unit_test(test_details),
 		cmocka_unit_test(test_unreliable_upstream),
 		cmocka_unit_test(test_latency),
 		cmocka_unit_test(test_cache),
