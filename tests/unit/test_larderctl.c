@@ -353,14 +353,15 @@ static void test_route(void **state)
 
 	serve(f, HEALTHY);
 	assert_int_equal(run(f, verb_route, order_of(1, names)), LARDERCTL_OK);
-	assert_string_equal(f->out, "www.corp.  route corp.\n"
-			    "why        this is the longest suffix under `routes` that the name has\n"
-			    "policy     fastest\n"
-			    "asks  tcp://192.0.2.2  open\n");
+	assert_string_equal(f->out, "www.corp.\n"
+			    "  route   corp.\n"
+			    "  why     this is the longest suffix under `routes` that the name has\n"
+			    "  policy  fastest\n"
+			    "  asks    tcp://192.0.2.2 (open)\n");
 	assert_int_equal(run(f, verb_route, order_of(1, names + 1)), LARDERCTL_OK);
-	check_has(f->out, "localhost.  answered by larder: NOERROR\n");
+	check_has(f->out, "localhost.\n  answer  NOERROR\n  why     larder answers by itself");
 	assert_int_equal(run(f, verb_route, order_of(1, names + 2)), LARDERCTL_OK);
-	check_has(f->out, "      office           good\n");
+	check_has(f->out, "\n          office (good)\n");
 	assert_int_equal(run(f, verb_route, order_of(1, names + 3)), LARDERCTL_USAGE);
 }
 
