@@ -37,7 +37,8 @@ void show_cache_fill(const json_t *cache);
 /* Record by record; those beside the answer behind a semicolon. */
 void show_records(const json_t *records);
 
-void show_status(const json_t *status, const struct term *term);
+/* The replies of Status, of Health and of Upstreams. */
+void show_status(const json_t *status, const json_t *health, const json_t *upstreams, const struct term *term);
 void show_upstreams(const json_t *reply, const struct term *term);
 void show_stats(const json_t *stats, const struct term *term);
 void show_cache_stats(const json_t *stats, const struct term *term);

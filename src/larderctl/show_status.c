@@ -3,6 +3,7 @@
 #include "larderctl/table.h"
 #include "larderctl/units.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *status_text(const json_t *object, const char *key)
@@ -38,14 +39,86 @@ static void status_listen_cell(struct table *t, const json_t *element)
 	table_cell(t, "%s", text ? text : "");
 }
 
-static void status_upstream_cell(struct table *t, const json_t *element)
+/* Is it well, and if not, what is it that is not? */
+static void status_health(struct table *t, const json_t *health)
 {
-	const char *name = status_text(element, "name"), *url = status_text(element, "url");
+	const char   *status = status_text(health, "status"), *label = "health";
+	const json_t *check;
+	size_t        i;
 
-	if (!*name || !strcmp(name, url))
-		table_cell(t, "%s", url);
+	if (!strcmp(status, "healthy")) {
+		table_row(t, TABLE_PLAIN);
+		table_cell(t, "%s", label);
+		table_cell(t, "%s", status);
+	}
+	json_array_foreach(json_object_get(health, "checks"), i, check) {
+		if (!strcmp(status_text(check, "status"), "healthy"))
+			continue;
+		table_row(t, TABLE_ALARM);
+		table_cell(t, "%s", label);
+		table_cell(t, "%s: %s, %s", status_text(check, "status"), status_text(check, "name"),
+			   status_text(check, "detail"));
+		label = "";
+	}
+}
+
+static const json_t *status_find(const json_t *list, const char *name)
+{
+	const json_t *element;
+	size_t        i;
+
+	json_array_foreach(list, i, element)
+		if (!strcmp(status_text(element, "name"), name))
+			return element;
+	return NULL;
+}
+
+/* ": open for 3 min, silent", or nothing about one that is good */
+static void status_state(const json_t *health, char *out, size_t size)
+{
+	const char *state = status_text(health, "state");
+	char        age[UNITS_MAX];
+
+	if (!strcmp(state, "open"))
+		snprintf(out, size, ": open for %s, %s", units_age(show_number(health, "open_since_s"), age),
+			 status_text(health, "reason"));
+	else if (strcmp(status_text(health, "order"), "auto") && *state)
+		snprintf(out, size, ": %s by order", state);
+	else if (*state && strcmp(state, "good"))
+		snprintf(out, size, ": %s", state);
 	else
-		table_cell(t, "%s (%s)", url, name);
+		*out = '\0';
+}
+
+static void status_upstream(struct table *t, const json_t *up, const json_t *health)
+{
+	const char *name = status_text(up, "name"), *url = status_text(up, "url");
+	char        state[128];
+
+	status_state(health, state, sizeof state);
+	if (!*name || !strcmp(name, url))
+		table_cell(t, "%s%s", url, state);
+	else
+		table_cell(t, "%s (%s)%s", url, name, state);
+}
+
+static void status_upstreams(struct table *t, const json_t *upstreams, const json_t *healths)
+{
+	const json_t *up;
+	size_t        i;
+
+	json_array_foreach(upstreams, i, up) {
+		const json_t *health = status_find(healths, status_text(up, "name"));
+
+		table_row(t, show_upstream_style(health, 1));
+		table_cell(t, "%s", i ? "" : "asks");
+		status_upstream(t, up, health);
+	}
+	if (json_array_size(upstreams))
+		return;
+	table_row(t, TABLE_ALARM);
+	table_cell(t, "asks");
+	table_cell(t, "nothing");
 }
 
 static void status_configuration(struct table *t, const json_t *status)
@@ -84,7 +157,7 @@ static void status_cache(struct table *t, const json_t *cache)
 	           units_octets(show_number(cache, "size"), size));
 }
 
-void show_status(const json_t *status, const struct term *term)
+void show_status(const json_t *status, const json_t *health, const json_t *upstreams, const struct term *term)
 {
 	struct table *t = table_new("ll");
 	long long     workers = show_number(status, "workers");
@@ -99,8 +172,9 @@ void show_status(const json_t *status, const struct term *term)
 	table_row(t, *trouble ? TABLE_ALARM : TABLE_PLAIN);
 	table_cell(t, "trouble");
 	table_cell(t, "%s", *trouble ? trouble : "none");
+	status_health(t, health);
 	status_list(t, "answers on", json_object_get(status, "listen"), status_listen_cell);
-	status_list(t, "asks", json_object_get(status, "upstreams"), status_upstream_cell);
+	status_upstreams(t, json_object_get(status, "upstreams"), json_object_get(upstreams, "upstreams"));
 	status_resolv(t, status);
 	status_configuration(t, status);
 	status_cache(t, json_object_get(status, "cache"));

@@ -39,9 +39,23 @@ enum larderctl_exit verb_show(const struct order *o, const char *method,
 	return result;
 }
 
+/* With --json it is the reply of Status alone, as everywhere; the others have verbs of their own. */
 enum larderctl_exit verb_status(const struct order *o)
 {
-	return verb_show(o, "io.larder.Status", show_status);
+	json_t             *status, *health = NULL, *upstreams = NULL;
+	enum larderctl_exit result = verb_ask(o, "io.larder.Status", json_object(), &status);
+
+	if (!status)
+		return result;
+	result = verb_ask(o, "io.larder.Health", json_object(), &health);
+	if (!result)
+		result = verb_ask(o, "io.larder.Upstreams", json_object(), &upstreams);
+	if (!result)
+		show_status(status, health, upstreams, &o->term);
+	json_decref(status);
+	json_decref(health);
+	json_decref(upstreams);
+	return result;
 }
 
 enum larderctl_exit verb_stats(const struct order *o)

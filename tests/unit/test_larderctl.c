@@ -179,10 +179,14 @@ static void test_status(void **state)
 	assert_string_equal(f->out,
 	                    "larderd 0.0.7  running for 3 h 12 min, 1 worker\n"
 	                    "trouble        none\n"
+	                    "health         degraded: upstreams, 2 of 2 in trouble: office is unreliable,"
+	                    " tcp://192.0.2.2 does not answer\n"
+	                    "               degraded: kernel, 13 queries dropped before they were read; more threads"
+	                    " may help\n"
 	                    "answers on     127.0.0.1:53\n"
 	                    "               [::1]:53\n"
 	                    "asks           udp://192.0.2.1 (office)\n"
-	                    "               tcp://192.0.2.2\n"
+	                    "               tcp://192.0.2.2: open for 3 min, servfail\n"
 	                    "configuration  /etc/larder/larder.yaml, read 12 min ago\n"
 	                    "cache          1234 entries (56 negative), 3.0 MiB of 64.0 MiB\n");
 }
@@ -247,6 +251,9 @@ static void test_upstream_order(void **state)
 	assert_string_equal(f->out, "office: down\n");
 	assert_int_equal(run(f, verb_upstreams, PLAIN), LARDERCTL_OK);
 	check_has(f->out, "office           down ");
+	assert_int_equal(run(f, verb_status, PLAIN), LARDERCTL_OK);
+	check_has(f->out, "asks           udp://192.0.2.1 (office): down by order\n");
+	assert_int_equal(run(f, verb_upstreams, PLAIN), LARDERCTL_OK);
 	check_has(f->out, "by order\n");
 	assert_int_equal(run(f, verb_upstream, (struct order){ .count = 2, .arguments = rows[1] }), LARDERCTL_OK);
 	assert_int_equal(run(f, verb_upstreams, PLAIN), LARDERCTL_OK);
