@@ -104,6 +104,7 @@ static void trace_try(struct table *t, const json_t *try, size_t number)
 	trace_step(t, try, "connected_us", "    connected", "", &at_us);
 	trace_step(t, try, "secured_us", "    TLS", trace_is(try, "resumed") ? "resumed" : "full handshake", &at_us);
 	trace_step(t, try, "sent_us", "    sent", "", &at_us);
+	trace_step(t, try, "first_us", "    first octet", "", &at_us);
 	trace_result(try, words, sizeof words);
 	snprintf(label, sizeof label, "    %.50s", words);
 	if (trace_has(try, "ended_us"))

@@ -55,6 +55,7 @@ EXTRA_DIST += \
 	tests/system/test_stale.py \
 	tests/system/test_tcp.py \
 	tests/system/test_top.py \
+	tests/system/test_trace.py \
 	tests/system/test_watching.py \
 	tests/system/web.py
 
