@@ -56,6 +56,7 @@ EXTRA_DIST += \
 	tests/system/test_tcp.py \
 	tests/system/test_top.py \
 	tests/system/test_trace.py \
+	tests/system/test_walk.py \
 	tests/system/test_watching.py \
 	tests/system/web.py
 
