@@ -186,7 +186,7 @@ class Page:
     def table(self, body):
         """The texts of a table, row by row, by the names of the fields."""
         return self.run("""
-            return [...document.querySelectorAll(arguments[0] + " > tr")].map(
+            return [...document.querySelectorAll(arguments[0] + " > *")].map(
                 (row) => Object.fromEntries(
                     [...row.querySelectorAll("[data-field]")].map(
                         (n) => [n.dataset.field, n.textContent])))""", body)

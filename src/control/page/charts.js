@@ -72,7 +72,8 @@ export function traffic(svg, samples, span_s) {
 		if (paths[name])
 			parts.push(["path", { class: "fill " + name, d: paths[name] }]);
 	parts.push(["path", { class: "axis", d: `M0 ${4 + room + 0.5}h${width}` }]);
-	parts.push(["text", { x: 0, y: 15 }, rate(top)]);
+	if (peak)
+		parts.push(["text", { x: 0, y: 15 }, rate(top)]);
 	for (let s = step; s < span_s; s += step)
 		parts.push(["text", { x: x(s), y: height - 3, "text-anchor": "middle" },
 		            step % 60 ? `−${s} s` : `−${s / 60} min`]);
@@ -84,6 +85,7 @@ export function traffic(svg, samples, span_s) {
 
 // ---- times to answer, on a logarithmic axis ----
 
+const NAME_WIDE = 28;		// of a mark
 const TICKS = [100, 1000, 10000, 100000, 1000000, 10000000];
 
 // Where a time lies among the buckets, as a number of bars.
@@ -125,15 +127,19 @@ export function latency(svg, stacks, bounds, marks) {
 	for (const us of TICKS)
 		parts.push(["text", { x: (place(us, bounds) * each).toFixed(1), y: height - 3, "text-anchor": "middle" },
 		            time(us)]);
+	let taken = 0;		// by names of marks, from the left
+
 	Object.entries(marks).forEach(([name, us], i) => {
 		const x = us === null ? 0 : place(us, bounds) * each;
-		const left = i === 0 && x > 40;
+		const left = (i === 0 && x > NAME_WIDE) || x > width - NAME_WIDE;
+		const at = left ? x - 4 : Math.max(x + 4, taken);
 
 		if (us === null)
 			return;
+		taken = left ? x + 4 : at + NAME_WIDE;
 		parts.push(["path", { class: "pointer", d: `M${x.toFixed(1)} ${2}V${base}` }]);
-		parts.push(["text", { class: "mark", x: (x + (left || x > width - 40 ? -4 : 4)).toFixed(1), y: 10,
-		                      "text-anchor": left || x > width - 40 ? "end" : "start" }, name]);
+		parts.push(["text", { class: "mark", x: at.toFixed(1), y: 10, "text-anchor": left ? "end" : "start" },
+		            name]);
 	});
 	draw(svg, width, height, parts);
 	label(svg, Object.entries(marks).map(([name, us]) => `${name} ${time(us)}`).join(", "));

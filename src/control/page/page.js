@@ -193,7 +193,7 @@ function show_slow(d) {
 	$("no-slow").hidden = queries.length > 0;
 	say($("no-slow"), `No query has taken ${time(over_us)} or longer.`);
 	say($("slow-note"), !queries.length ? "" :
-		`the latest ${queries.length} that took ${time(over_us)} or longer` +
+		(queries.length === 1 ? "the only one" : `the latest ${queries.length}`) + ` that took ${time(over_us)} or longer` +
 		(dropped ? `; ${count(dropped)} more were too many at once to note` : "") +
 		(d.names ? "" : "; metrics-names: yes would show their names"));
 }
