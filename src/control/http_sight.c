@@ -36,7 +36,7 @@ int http_sight_keep(struct http_sight *s)
 	s->status = (struct control_status){ .uptime_s = s->status.uptime_s,
 	                                     .cache_evicted = s->status.cache_evicted };
 	for (; i < s->upstream_count; i++) {
-		s->upstreams[i].name = NULL;
+		s->upstreams[i].name = s->upstreams[i].trouble = NULL;
 		s->upstreams[i].url = strdup(s->upstreams[i].url);
 		if (!s->upstreams[i].url)
 			break;

@@ -12,7 +12,7 @@ struct http_sight {
 	struct stats_view        stats;
 	struct control_upstream *upstreams;	/* owned */
 	size_t                   upstream_count;
-	bool                     kept;		/* upstreams have no name but an url of their own; status
+	bool                     kept;		/* upstreams have no name or trouble, but an url of their own; status
 						 * has numbers only */
 };
 

@@ -142,6 +142,8 @@ function show_times(svg, note, counted, names, bounds) {
 function upstream_why(up) {
 	if (up.order !== "auto")
 		return "by order";
+	if (up.trouble)
+		return up.trouble;
 	if (up.open_since_s !== null && up.next_probe_ms !== null)
 		return `${up.reason} for ${age(up.open_since_s)}, next probe in ${time(up.next_probe_ms * 1000)}`;
 	if (up.state === "suspect")
