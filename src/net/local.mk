@@ -14,6 +14,7 @@ liblarder_a_SOURCES += \
 	src/net/tcp_listener.c \
 	src/net/tls.c src/net/tls.h \
 	src/net/tls_peer.c src/net/tls_peer.h \
+	src/net/tls_tickets.c src/net/tls_tickets.h \
 	src/net/transport.h \
 	src/net/udp_listener.c \
 	src/net/udp_pool.c

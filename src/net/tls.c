@@ -97,7 +97,8 @@ static void tls_use_ticket(struct tls *t)
 
 static void tls_keep_ticket(struct tls *t)
 {
-	struct tls_ticket ticket = { .until_s = t->until_s };
+	struct tls_ticket ticket = { .until_s = t->until_s,
+		                     .lasting = gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3 };
 
 	if (!t->ticket_came || !t->open)
 		return;

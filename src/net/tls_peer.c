@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define TICKETS_MAX      4		/* servers send two or so on a connection */
-#define AUTHENTIC_MAX_S  86400		/* then certificates are looked at again */
 #define CHAIN_MAX        10
 #define PRIORITY         "-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -21,7 +20,7 @@ struct tls_trust {
 	bool                             system;
 	gnutls_certificate_credentials_t credentials;	/* read-only once loaded: sessions of all threads use it */
 	gnutls_priority_t                priority;
-	uint8_t                          digest[TLS_DIGEST_LEN];	/* of the file; zero for system and nobody */
+	uint8_t                          digest[TLS_DIGEST_LEN];	/* of all authorities; zero for nobody */
 };
 
 struct tls_peer {
@@ -37,6 +36,7 @@ struct tls_peer {
 	pthread_mutex_t   lock;			/* over the tickets */
 	struct tls_ticket tickets[TICKETS_MAX];	/* oldest first */
 	unsigned          ticket_count;
+	_Atomic uint32_t  ticket_changes;
 };
 
 const char *tls_reason_text(enum tls_reason reason)
@@ -80,6 +80,34 @@ static int tls_trust_add_file(struct tls_trust *t, const char *file)
 	return n > 0 ? n : -ENODATA;
 }
 
+static void tls_trust_digest_add(struct tls_trust *t, gnutls_x509_crt_t authority)
+{
+	uint8_t        hash[TLS_DIGEST_LEN] = { 0 };
+	gnutls_datum_t der;
+
+	if (gnutls_x509_crt_export2(authority, GNUTLS_X509_FMT_DER, &der) < 0)
+		return;
+	gnutls_hash_fast(GNUTLS_DIG_SHA256, der.data, der.size, hash);
+	gnutls_free(der.data);
+	for (size_t i = 0; i < sizeof hash; i++)
+		t->digest[i] ^= hash[i];
+}
+
+/* In whatever order the system lists them. */
+static void tls_trust_digest(struct tls_trust *t)
+{
+	gnutls_x509_trust_list_iter_t at = NULL;
+	gnutls_x509_trust_list_t      list;
+	gnutls_x509_crt_t             authority;
+
+	gnutls_certificate_get_trust_list(t->credentials, &list);
+	while (gnutls_x509_trust_list_iter_get_ca(list, &at, &authority) == 0) {
+		tls_trust_digest_add(t, authority);
+		gnutls_x509_crt_deinit(authority);
+	}
+	gnutls_x509_trust_list_iter_deinit(at);
+}
+
 static int tls_trust_add(struct tls_trust *t, const char *file)
 {
 	int n;
@@ -87,7 +115,10 @@ static int tls_trust_add(struct tls_trust *t, const char *file)
 	if (!t->system)
 		return *file ? tls_trust_add_file(t, file) : 0;
 	n = gnutls_certificate_set_x509_system_trust(t->credentials);
-	return n > 0 ? n : -ENODATA;
+	if (n <= 0)
+		return -ENODATA;
+	tls_trust_digest(t);
+	return n;
 }
 
 int tls_trust_load(const char *file, struct tls_trust **out)
@@ -396,7 +427,7 @@ enum tls_reason tls_peer_judge(const struct tls_peer *p, gnutls_session_t s, int
 		reason = TLS_WRONG_NAME;
 	if (reason == TLS_FINE && p->pin_count && !tls_peer_is_pinned(p, &c))
 		reason = TLS_WRONG_PIN;
-	*until_s = now_s + AUTHENTIC_MAX_S;
+	*until_s = now_s + TLS_AUTHENTIC_MAX_S;
 	if (p->name) {		/* dates of a key that is known by its pin alone mean nothing */
 		int64_t ends_s = gnutls_x509_crt_get_expiration_time(c.certs[0]);
 
@@ -421,6 +452,7 @@ bool tls_peer_take_ticket(struct tls_peer *p, int64_t now_s, struct tls_ticket *
 	pthread_mutex_lock(&p->lock);
 	while (p->ticket_count && !good) {
 		*out = p->tickets[--p->ticket_count];
+		p->ticket_changes++;
 		good = now_s < out->until_s;
 		if (!good)
 			tls_ticket_done(out);
@@ -437,6 +469,22 @@ void tls_peer_keep_ticket(struct tls_peer *p, struct tls_ticket *t)
 		memmove(p->tickets, p->tickets + 1, --p->ticket_count * sizeof *p->tickets);
 	}
 	p->tickets[p->ticket_count++] = *t;
+	p->ticket_changes++;
 	pthread_mutex_unlock(&p->lock);
 	*t = (struct tls_ticket){ 0 };
+}
+
+void tls_peer_show_tickets(struct tls_peer *p, int64_t now_s,
+                           void (*show)(void *arg, const struct tls_peer *p, const struct tls_ticket *t), void *arg)
+{
+	pthread_mutex_lock(&p->lock);
+	for (unsigned i = 0; i < p->ticket_count; i++)
+		if (now_s < p->tickets[i].until_s)
+			show(arg, p, &p->tickets[i]);
+	pthread_mutex_unlock(&p->lock);
+}
+
+uint32_t tls_peer_ticket_changes(const struct tls_peer *p)
+{
+	return atomic_load_explicit(&p->ticket_changes, memory_order_relaxed);
 }

@@ -20,6 +20,7 @@
 #define TLS_PIN_LEN    32	/* SHA-256 of a SubjectPublicKeyInfo */
 #define TLS_DIGEST_LEN 32
 #define TLS_PINS_MAX   16
+#define TLS_AUTHENTIC_MAX_S 86400	/* then certificates are looked at again */
 
 enum tls_reason {		/* why a session is none */
 	TLS_FINE,
@@ -86,6 +87,7 @@ enum tls_reason tls_peer_judge(const struct tls_peer *p, gnutls_session_t s, int
 struct tls_ticket {
 	gnutls_datum_t data;	/* freed by tls_ticket_done(); no data: none */
 	int64_t        until_s;	/* of the authentication it stems from */
+	bool           lasting;	/* TLS 1.3: may outlive the process */
 };
 
 /* The newest ticket that is good still; it is the caller's and nobody else's. */
@@ -93,5 +95,10 @@ bool tls_peer_take_ticket(struct tls_peer *p, int64_t now_s, struct tls_ticket *
 /* Takes t's data. */
 void tls_peer_keep_ticket(struct tls_peer *p, struct tls_ticket *t);
 void tls_ticket_done(struct tls_ticket *t);
+/* Shows each ticket that is good still, oldest first; it is borrowed, and the peer is locked meanwhile. */
+void tls_peer_show_tickets(struct tls_peer *p, int64_t now_s,
+                           void (*show)(void *arg, const struct tls_peer *p, const struct tls_ticket *t), void *arg);
+/* How often a ticket has come or gone: who saw the same number before has seen the same tickets. */
+uint32_t tls_peer_ticket_changes(const struct tls_peer *p);
 
 #endif

@@ -251,6 +251,10 @@ unit_tests += tests/unit/test_tls
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c $(unit_tls)
 tests_unit_test_tls_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_tls_tickets
+tests_unit_test_tls_tickets_SOURCES = tests/unit/test_tls_tickets.c tests/unit/guard.h $(unit_tls)
+tests_unit_test_tls_tickets_LDADD = $(unit_libs)
+
 # conf/
 unit_tests += tests/unit/test_conf
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c tests/unit/conf_rig.h

@@ -3,6 +3,7 @@
 
 #include "net/outbox.h"
 #include "net/tls.h"
+#include "net/tls_tickets.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -477,6 +478,63 @@ static void test_tickets_end(void **state)
 	}
 }
 
+/* Written, and read for another peer that is the same one: its session is resumed.  Only by TLS 1.3, and only
+ * when it was authenticated as the same peer.  What is no ticket opens nothing and breaks nothing. */
+static void test_tickets_outlive_the_peer(void **state)
+{
+	uint8_t       pin[1][TLS_PIN_LEN] = { { 1 } };
+	struct outbox written = { 0 };
+
+	(void)state;
+	world_open_good();
+	gnutls_session_ticket_key_generate(&w.server.ticket_key);
+	expect(NAME, NULL, 0);
+	w.server.priority = "NORMAL:-VERS-ALL:+VERS-TLS1.2";
+	connect_now();
+	assert_carries();
+	assert_true(count_tickets(time(NULL)) > 0);
+	assert_int_equal(tls_tickets_write(&w.peer, 1, time(NULL), &written), 0);
+	assert_int_equal(written.len, 0);
+	expect(NAME, NULL, 0);
+	w.server.priority = NULL;
+	connect_now();
+	assert_carries();
+	assert_int_equal(tls_tickets_write(&w.peer, 1, time(NULL), &written), 0);
+	assert_true(written.len > 0);
+	expect(NAME, (const uint8_t (*)[TLS_PIN_LEN])pin, 1);
+	assert_int_equal(tls_tickets_read(written.octets + written.at, written.len, &w.peer, 1, time(NULL)), 0);
+	connect_now();
+	assert_refused(TLS_WRONG_PIN);
+	expect(NAME, NULL, 0);
+	assert_true(tls_tickets_read(written.octets + written.at, written.len, &w.peer, 1, time(NULL)) > 0);
+	connect_now();
+	assert_carries();
+	assert_true(tls_is_resumed(w.tls));
+	outbox_done(&written);
+	world_close();
+}
+
+static void test_a_ticket_that_is_none(void **state)
+{
+	static const unsigned sizes[] = { 1, 4, 100, 3000 };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(sizes); i++) {
+		struct tls_ticket t = { .until_s = INT64_MAX, .lasting = true };
+
+		world_open_good();
+		expect(NAME, NULL, 0);
+		t.data.data = gnutls_malloc(sizes[i]);
+		t.data.size = sizes[i];
+		memset(t.data.data, 0xa5, sizes[i]);
+		tls_peer_keep_ticket(w.peer, &t);
+		connect_now();
+		assert_carries();
+		assert_false(tls_is_resumed(w.tls));
+		world_close();
+	}
+}
+
 static void test_tickets_are_bounded(void **state)
 {
 	(void)state;
@@ -591,6 +649,8 @@ int main(void)
 		cmocka_unit_test(test_resumption),
 		cmocka_unit_test(test_tickets_are_bound),
 		cmocka_unit_test(test_tickets_end),
+		cmocka_unit_test(test_tickets_outlive_the_peer),
+		cmocka_unit_test(test_a_ticket_that_is_none),
 		cmocka_unit_test(test_tickets_are_bounded),
 		cmocka_unit_test(test_trust),
 		cmocka_unit_test(test_equality),
