@@ -619,6 +619,7 @@ static bool daemon_start(struct daemon *d)
 	if (!daemon_drop_root(d))
 		return false;
 	daemon_warn_of_access(d->conf);
+	tickets_load(&d->tickets);
 	if (!d->conf->policy.routes[0].upstream_count)
 		log_warning("no upstream: names outside the routes get SERVFAIL; set `forward`");
 	if (bootstrap_configure(d->bootstrap, d->conf, d->setup) < 0) {
@@ -658,6 +659,7 @@ static void daemon_stop(struct daemon *d)
 	for (unsigned i = 0; d->workers && i < d->worker_count; i++)
 		worker_free(d->workers[i]);
 	traces_close(&d->traces);
+	tickets_close(&d->tickets);
 	if (d->control)
 		control_close(d->control);
 	http_close(d->http);
@@ -698,6 +700,7 @@ int daemon_run(struct conf *conf, const struct conf_args *args, struct activatio
 	netwatch_init(&d.netwatch, &d.loop, daemon_on_network, &d);
 	daemon_init_service(&d);
 	traces_init(&d.traces, &d.loop);
+	tickets_init(&d.tickets, &d.loop, &d.conf);
 	good = daemon_start(&d);
 	if (good)
 		uv_run(&d.loop, UV_RUN_DEFAULT);

@@ -11,6 +11,7 @@
 #include "daemon/bootstrap.h"
 #include "daemon/netwatch.h"
 #include "daemon/service.h"
+#include "daemon/tickets.h"
 #include "daemon/traces.h"
 #include "daemon/worker.h"
 #include "dns/name.h"
@@ -54,6 +55,7 @@ struct daemon {
 	struct http            *http;		/* NULL: none was ever configured */
 	struct service          service;
 	struct traces           traces;
+	struct tickets          tickets;
 	uv_loop_t               loop;
 	uv_signal_t             on_hup, on_term, on_int;
 	uv_timer_t              resolv_timer;

@@ -8,6 +8,7 @@ liblarder_a_SOURCES += \
 	src/daemon/netwatch.c src/daemon/netwatch.h \
 	src/daemon/service.c src/daemon/service.h \
 	src/daemon/sockets.c src/daemon/sockets.h \
+	src/daemon/tickets.c src/daemon/tickets.h \
 	src/daemon/traces.c src/daemon/traces.h \
 	src/daemon/worker.c src/daemon/worker.h
 sbin_PROGRAMS += larderd
