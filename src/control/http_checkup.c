@@ -52,6 +52,8 @@ static enum checkup_state checkup_of_upstream(const struct control_upstream *up)
 
 static const char *checkup_trouble_of(const struct control_upstream *up)
 {
+	if (up->health.fault)
+		return up->health.fault;
 	if (up->health.own_state == HEALTH_OPEN)
 		return "does not answer";
 	return up->health.own_state == HEALTH_SUSPECT ? "is suspect" : "is unreliable";
@@ -71,7 +73,8 @@ static void checkup_tell_upstreams(const struct http_sight *s, size_t bad, char 
 
 		if (checkup_of_upstream(up) == CHECKUP_HEALTHY)
 			continue;
-		len = (size_t)snprintf(one, sizeof one, "%s %s %s", told ? "," : ":", up->name, checkup_trouble_of(up));
+		len = (size_t)snprintf(one, sizeof one, "%s %s%s %s", told ? "," : ":", up->name,
+		                       up->health.fault ? ":" : "", checkup_trouble_of(up));
 		if (len >= CHECKUP_DETAIL_MAX / 2 || used + len >= CHECKUP_DETAIL_MAX)
 			return;
 		memcpy(out + used, one, len + 1);
@@ -225,11 +228,12 @@ json_t *checkup_report(const struct checkup *c, struct http_sight *now, enum che
 
 static json_t *checkup_upstream(const struct control_upstream *up)
 {
-	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
 	                 "status", checkup_names[checkup_of_upstream(up)],
 	                 "state", control_state_names[control_state_of(&up->health)],
+	                 "fault", reply_text(up->health.fault),
 	                 "counters", reply_counters(stats_upstream_rows, up->stats.counter, UPSTREAM_COUNTERS),
 	                 "exchange", reply_latency(&up->stats.exchange),
 	                 "connect", reply_latency(&up->stats.connect),

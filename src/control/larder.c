@@ -40,7 +40,8 @@ fail:
 
 static json_t *larder_upstream(const struct control_upstream *up)
 {
-	return json_pack("{s:o, s:o}", "name", reply_text(up->name), "url", reply_text(up->url));
+	return json_pack("{s:o, s:o, s:o}", "name", reply_text(up->name), "url", reply_text(up->url),
+	                 "fault", reply_text(up->health.fault));
 }
 
 static json_t *larder_upstream_stats(const struct control_upstream *up)

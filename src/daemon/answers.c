@@ -28,16 +28,19 @@ static bool daemon_route_works(const struct daemon *d, const struct route_conf *
 	return false;
 }
 
-/* "", or in parentheses why one of its upstreams is not even known where to find. */
+/* "", or in parentheses why one of its upstreams is not even known where to find, or is not who it should be:
+ * " (office: certificate expired)". */
 static void daemon_route_trouble(struct daemon *d, const struct route_conf *route, char *out, size_t size)
 {
 	*out = '\0';
 	for (size_t i = 0; i < route->upstream_count && !*out; i++) {
-		const struct upstream *u = d->setup->upstreams[route->upstreams[i]];
-		const char            *why = bootstrap_trouble(d->bootstrap, u);
+		struct upstream   *u = d->setup->upstreams[route->upstreams[i]];
+		const char        *why = bootstrap_trouble(d->bootstrap, u);
+		struct health_view h;
 
-		if (why)
-			snprintf(out, size, " (%s: %s)", u->conf.name, why);
+		health_read(&u->health, &h);
+		if (why || h.fault)
+			snprintf(out, size, " (%s: %s)", u->conf.name, why ? why : h.fault);
 	}
 }
 

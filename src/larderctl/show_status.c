@@ -76,12 +76,12 @@ static const json_t *status_find(const json_t *list, const char *name)
 /* ": open for 3 min, silent", or nothing about one that is good */
 static void status_state(const json_t *health, char *out, size_t size)
 {
-	const char *state = status_text(health, "state");
+	const char *state = status_text(health, "state"), *fault = status_text(health, "fault");
 	char        age[UNITS_MAX];
 
 	if (!strcmp(state, "open"))
 		snprintf(out, size, ": open for %s, %s", units_age(show_number(health, "open_since_s"), age),
-			 status_text(health, "reason"));
+			 *fault ? fault : status_text(health, "reason"));
 	else if (strcmp(status_text(health, "order"), "auto") && *state)
 		snprintf(out, size, ": %s by order", state);
 	else if (*state && strcmp(state, "good"))

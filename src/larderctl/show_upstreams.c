@@ -28,7 +28,8 @@ enum table_style show_upstream_style(const json_t *up, long long sent)
 /* "silent since 3 min 5 s, next probe in 12.0 s"; what has passed is told as such. */
 static void upstreams_why(const json_t *up, const struct term *term, char *out, size_t size)
 {
-	const char   *reason = show_text(up, "reason"), *trouble = show_text(up, "trouble");
+	const char   *fault = show_text(up, "fault"), *reason = *fault ? fault : show_text(up, "reason");
+	const char   *trouble = show_text(up, "trouble");
 	const json_t *since = json_object_get(up, "open_since_s"), *next = json_object_get(up, "next_probe_ms");
 	char          age[UNITS_MAX], until[UNITS_MAX];
 
@@ -38,7 +39,7 @@ static void upstreams_why(const json_t *up, const struct term *term, char *out, 
 	else if (*trouble)
 		snprintf(out, size, "%s", trouble);
 	else if (json_is_integer(since) && json_is_integer(next))
-		snprintf(out, size, "%s for %s, next probe in %s", reason,
+		snprintf(out, size, "%s%s for %s, next probe in %s", reason, *fault ? ", not asked" : "",
 			 units_age(json_integer_value(since), age),
 			 units_time(json_integer_value(next) * 1000, term->utf8, until));
 	else if (!strcmp(show_text(up, "state"), "suspect"))

@@ -127,6 +127,7 @@ static void stream_lose(struct stream *s, int error)
 static void stream_on_insecure(struct stream *s, int error)
 {
 	struct stream_client *c = s->owner;
+	const char           *why = tls_reason_text(tls_reason(s->tls));
 	char                  text[ADDR_TEXT_MAX];
 
 	c->refusal = error;
@@ -134,8 +135,10 @@ static void stream_on_insecure(struct stream *s, int error)
 	c->refusal_ms = c->refusal_ms ? c->refusal_ms * 2 : REFUSAL_MIN_MS;
 	if (c->refusal_ms > REFUSAL_MAX_MS)
 		c->refusal_ms = REFUSAL_MAX_MS;
-	log_limited(LOG_LEVEL_WARNING, "upstream %s: %s; not asking it for %u s", addr_format(&s->to, text),
-	            tls_reason_text(tls_reason(s->tls)), c->refusal_ms / 1000);
+	log_limited(LOG_LEVEL_WARNING, "upstream %s: %s; not asking it for %u s", addr_format(&s->to, text), why,
+	            c->refusal_ms / 1000);
+	if (c->conf.insecure && !c->closed)
+		c->conf.insecure(c->conf.arg, why);
 	outbox_flush(&s->out, s->fd);		/* the alert */
 	stream_lose(s, c->refusal);
 }

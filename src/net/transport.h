@@ -108,8 +108,10 @@ struct transport_conf {
 	uint32_t connect_ms;	/* a stream that is not open by then, TLS included, is given up */
 	struct tls_peer        *tls;	/* TLS and HTTPS: whom to expect; the transport takes a reference of its own */
 	const struct h2_target *http;	/* HTTPS; borrowed until transport_close() */
-	/* A stream has been opened.  NULL: nobody wants to know. */
+	/* A stream has been opened.  Either may be NULL: nobody wants to know. */
 	void (*opened)(void *arg, const struct transport_opening *how);
+	/* A stream could not be secured; why is a text that lasts. */
+	void (*insecure)(void *arg, const char *why);
 	void  *arg;
 };
 

@@ -53,7 +53,18 @@ void route_want(const struct view *v, size_t route)
 		prober_want(v->channels[r->upstreams[i]]);
 }
 
-/* Since when none works; NEVER_US when none can: by order, or because there is no way out of this host. */
+static bool route_has_impostor(const struct view *v, size_t route)
+{
+	const struct route_conf *r = route_of(v, route);
+
+	for (size_t i = 0; i < r->upstream_count; i++)
+		if (health_is_impostor(route_health(v, r, i)))
+			return true;
+	return false;
+}
+
+/* Since when none works; NEVER_US when none can: by order, because there is no way out of this host, or because
+ * whoever answers there is somebody else. */
 static uint64_t route_stranded_since_us(const struct view *v, size_t route)
 {
 	const struct route_conf *r = route_of(v, route);
@@ -76,6 +87,9 @@ bool flight_park(struct flight *f)
 	uint64_t        now_us = flight_now_us(f), since_us = route_stranded_since_us(f->view, f->route);
 	uint64_t        patience_us = since_us + OUTAGE_OLD_US < now_us ? PARK_SHORT_US : PARK_US;
 
+	f->stream_trouble |= since_us == NEVER_US && route_has_impostor(f->view, f->route);
+	if (since_us == NEVER_US && !f->refresh)
+		route_want(f->view, f->route);
 	if (since_us == NEVER_US || now_us >= f->began_us + patience_us)
 		return false;
 	if (!f->refresh)

@@ -196,6 +196,11 @@ static void flight_note_error(struct flight *f, struct way *w, enum transport_ki
 	case -EADDRNOTAVAIL:
 		f->local_trouble = true;
 		break;
+	case -EKEYREJECTED:	/* it is known to be somebody else, or to speak no TLS: as bad as finding it out again */
+	case -EPROTO:
+		prober_failed(w->channel, prober_reason(error), f->key.name_hash);
+		f->stream_trouble = true;
+		break;
 	default:
 		f->stream_trouble |= kind != TRANSPORT_UDP && flight_needs_stream(w);
 	}

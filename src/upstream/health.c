@@ -136,8 +136,22 @@ static const char *health_in_words(enum health_reason reason)
 	return "it fails";
 }
 
+/* What is wrong with its certificate or TLS, unless it is something else by now. */
+static const char *health_fault(const struct health *h, bool failed, enum health_reason reason)
+{
+	if (failed && reason != HEALTH_CERTIFICATE && reason != HEALTH_PROTOCOL)
+		return NULL;
+	return atomic_load_explicit(&h->fault, memory_order_relaxed);
+}
+
+void health_note_fault(struct health *h, const char *why)
+{
+	atomic_store_explicit(&h->fault, why, memory_order_relaxed);
+}
+
 static void health_tell(struct health *h, const struct health_news *news)
 {
+	const char            *fault = health_fault(h, true, news->reason);
 	const struct log_field fields[] = { { "LARDER_UPSTREAM", h->name }, { NULL, NULL } };
 	uint32_t               dropped;
 
@@ -145,7 +159,7 @@ static void health_tell(struct health *h, const struct health_news *news)
 		return;
 	if (news->to == HEALTH_OPEN)
 		log_event(LOG_LEVEL_WARNING, fields, "upstream %s: %s; not asked until a probe is answered", h->name,
-		          health_in_words(news->reason));
+		          fault ? fault : health_in_words(news->reason));
 	else
 		log_event(LOG_LEVEL_NOTICE, fields, "upstream %s: works again", h->name);
 }
@@ -512,6 +526,7 @@ void health_read(struct health *h, struct health_view *out)
 		.order = (enum health_order)h->order,
 		.reason = health_last_reason(h),
 		.failed_once = h->failed_once,
+		.fault = health_fault(h, h->failed_once, health_last_reason(h)),
 		.p50_us = recent_quantile_us(&h->answers, 0.5),
 		.p75_us = recent_quantile_us(&h->answers, 0.75),
 		.p99_us = recent_quantile_us(&h->answers, 0.99),

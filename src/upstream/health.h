@@ -78,6 +78,7 @@ struct health {
 	/* for anybody, without the lock */
 	_Atomic uint8_t  state;		/* enum health_state, as it counts: orders included */
 	_Atomic uint8_t  reason;	/* enum health_reason of the last failure */
+	_Atomic(const char *) fault;	/* what its TLS was refused for last; NULL: nothing since it was accepted */
 	_Atomic uint32_t p50_us;	/* recent answers; 0: none yet */
 	_Atomic uint32_t hedge_us;	/* ask elsewhere when nothing has come by then; 0: not known yet */
 	_Atomic uint32_t timeout_us;	/* a try is over then */
@@ -155,6 +156,9 @@ void health_probed(struct health *h, uint32_t ticket, const struct health_report
 /* A client waits for this upstream and has no other. */
 void health_want(struct health *h, uint64_t now_us);
 
+/* Its certificate, key or TLS was not accepted: why, in words that last; or NULL: they were. */
+void health_note_fault(struct health *h, const char *why);
+
 /* Everything that was held against it is void: the way to it has changed. */
 void health_begin_anew(struct health *h, uint64_t now_us);
 /* There is no address to ask it at, since now_us: the breaker is open, whatever the order, and no probe is sent. */
@@ -175,6 +179,7 @@ struct health_view {
 	enum health_order  order;
 	enum health_reason reason;
 	bool               failed_once;		/* reason says something */
+	const char        *fault;		/* of its certificate, key or TLS, when that is what is wrong; or NULL */
 	uint64_t           p50_us, p75_us, p99_us, hedge_us, timeout_us;
 	uint64_t           opened_us, next_probe_us;
 	unsigned           failures;
@@ -193,11 +198,17 @@ static inline enum health_state health_state(const struct health *h)
 	return (enum health_state)atomic_load_explicit(&h->state, memory_order_relaxed);
 }
 
-/* Nothing will bring it back by itself soon: it is down by order, or our system knows no way to it. */
+static inline bool health_is_impostor(const struct health *h)
+{
+	return atomic_load_explicit(&h->reason, memory_order_relaxed) == HEALTH_CERTIFICATE;
+}
+
+/* Nothing will bring it back by itself soon: it is down by order, our system knows no way to it, or it cannot
+ * prove to be who it should be. */
 static inline bool health_is_hopeless(const struct health *h)
 {
 	return atomic_load_explicit(&h->order, memory_order_relaxed) == HEALTH_DOWN ||
-	       atomic_load_explicit(&h->reason, memory_order_relaxed) == HEALTH_NO_ROUTE;
+	       atomic_load_explicit(&h->reason, memory_order_relaxed) == HEALTH_NO_ROUTE || health_is_impostor(h);
 }
 
 #endif

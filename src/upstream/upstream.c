@@ -215,9 +215,15 @@ static void channel_on_opened(void *arg, const struct transport_opening *how)
 	struct stats_upstream *stats = c->stats;
 
 	upstream_lead(c->upstream, how->to);
+	health_note_fault(&c->upstream->health, NULL);
 	histogram_add(&stats->connect, how->connect_us, 1);
 	if (how->handshake_us)
 		histogram_add(how->resumed ? &stats->resumption : &stats->handshake, how->handshake_us, 1);
+}
+
+static void channel_on_insecure(void *arg, const char *why)
+{
+	health_note_fault(&((struct channel *)arg)->upstream->health, why);
 }
 
 struct transport *channel_transport(struct channel *c, enum transport_kind kind)
@@ -230,6 +236,7 @@ struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 		.tls = transport_kind_is_encrypted(kind) ? u->tls : NULL,
 		.http = kind == TRANSPORT_HTTPS ? &u->http : NULL,
 		.opened = channel_on_opened,
+		.insecure = channel_on_insecure,
 		.arg = c,
 	};
 

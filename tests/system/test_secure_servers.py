@@ -6,8 +6,12 @@ clear, and what they do on their own accord (idle closes, restarts, falling
 silent) has to cost a client next to nothing.
 """
 
+import json
 import os
+import re
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import dns.message
@@ -153,6 +157,72 @@ def test_the_wrong_name(world, door):
         assert msg.rcode == harness.SERVFAIL, msg
         assert 23 in [code for code, _ in msg.ede]
         assert "another name" in larder.log()
+
+
+class Wrong:
+    """Ways to be somebody else: what larder.yaml says then."""
+
+    def expired(self, world, conf):
+        server = SecureUnbound(world.chain, world.ca.issue(NAME, begins=-9,
+                                                           ends=-1))
+        world.servers.append(server)
+        server.start()
+        url = f"{server.dot}#" if "tls:" in conf["url"] else f"{server.doh}/"
+        conf["url"] = re.sub(r"127[^#/]*[#/]", url, conf["url"])
+        return "certificate expired"
+
+    def name(self, world, conf):
+        conf["url"] = conf["url"].replace(NAME, "other.example")
+        return "certificate has another name"
+
+    def authority(self, world, conf):
+        conf["ca"] = str(Authority(world.ca.dir, "stranger").path)
+        return "certificate by an unknown issuer"
+
+    def pin(self, world, conf):
+        conf["pins"] = [world.ca.issue().pin]
+        return "key matches no pin"
+
+
+@pytest.mark.parametrize("door", ["unbound-dot", "dnsdist-post"])
+@pytest.mark.parametrize("wrong", ["expired", "name", "authority", "pin"])
+def test_what_is_wrong_is_told(world, door, wrong):
+    """TLS-02, TLS-03: whoever fails a check of certificate or key is not
+    called unreachable: which check it was is in `larderctl upstreams`, in
+    `status`, over HTTP and in the log."""
+    port, conf = harness.free_port(), world.conf(door)
+    says = getattr(Wrong(), wrong)(world, conf)
+    with larder_over(conf, conf={"metrics-listen": [f"127.0.0.1:{port}"],
+                                 "query-timeout": "1s"}) as larder:
+        def upstream():
+            done = larder.ctl("--json", "upstreams")
+            return json.loads(done.stdout)["upstreams"][0]
+
+        deadline = time.monotonic() + 10
+        while upstream()["state"] != "open":
+            assert time.monotonic() < deadline, upstream()
+            assert larder.ask(harness.fresh_name("wild", "wild.example.net."),
+                              timeout=6).rcode == harness.SERVFAIL
+        found = upstream()
+        assert (found["reason"], found["fault"]) == ("certificate", says)
+        assert set(found["opened"]) == {"certificate"}
+        assert f"{says}, not asked for" in larder.ctl("upstreams").stdout
+        status = larder.ctl("status").stdout
+        assert f"works (u0: {says})" in status, status
+        assert f"(u0): {says}" in status, status
+        network = json.loads(web(port, "/health/network"))
+        assert network["upstreams"][0]["fault"] == says
+        assert says in network["detail"]
+        assert f"u0: {says}; not asked" in larder.log()
+
+
+def web(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}",
+                                    timeout=5) as page:
+            return page.read()
+    except urllib.error.HTTPError as error:     # 503 has a body, too
+        return error.read()
 
 
 @pytest.mark.parametrize("door", ["dnsdist-dot", "dnsdist-post", "unbound-dot",

@@ -815,6 +815,27 @@ static void test_anything(void **state)
 	}
 }
 
+/* Which check a certificate failed is told until it passes, or until something else is wrong. */
+static void test_fault(void **state)
+{
+	struct health_view v;
+
+	(void)state;
+	health_note_fault(&h, "certificate expired");
+	health_read(&h, &v);
+	assert_string_equal(v.fault, "certificate expired");	/* at the start, before anybody asks */
+	health_failed(&h, HEALTH_CERTIFICATE, 1, now_us);
+	health_read(&h, &v);
+	assert_string_equal(v.fault, "certificate expired");
+	health_failed(&h, HEALTH_UNREACHABLE, 1, now_us);
+	health_read(&h, &v);
+	assert_null(v.fault);
+	health_failed(&h, HEALTH_CERTIFICATE, 1, now_us);
+	health_note_fault(&h, NULL);
+	health_read(&h, &v);
+	assert_null(v.fault);
+}
+
 #define HEALTH_TEST(name) cmocka_unit_test_setup_teardown(name, setup_health, teardown_health)
 
 int main(void)
@@ -855,6 +876,7 @@ int main(void)
 		HEALTH_TEST(test_backoff),
 		HEALTH_TEST(test_learned),
 		HEALTH_TEST(test_no_route),
+		HEALTH_TEST(test_fault),
 		HEALTH_TEST(test_anything),
 	};
 

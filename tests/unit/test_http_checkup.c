@@ -125,6 +125,36 @@ static void test_details(void **state)
 	checkup_done(&f.checkup);
 }
 
+/* Which check a certificate failed is told, while it is what is wrong. */
+static void test_faults(void **state)
+{
+	struct fixture     f;
+	struct http_sight  now;
+	enum checkup_state worst;
+	json_t            *report;
+	const char        *detail;
+
+	(void)state;
+	begin(&f);
+	health(&f, 0)->own_state = HEALTH_OPEN;
+	health(&f, 0)->fault = "certificate expired";
+	assert_int_equal(http_sight_take(&now, &f.ops), 0);
+	report = checkup_report_network(&f.checkup, &now, &worst);
+	detail = json_string_value(json_object_get(report, "detail"));
+	assert_non_null(strstr(detail, ": certificate expired"));
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(report, "upstreams"), 0),
+	                                                      "fault")), "certificate expired");
+	json_decref(report);
+	http_sight_done(&now);
+	health(&f, 0)->own_state = HEALTH_GOOD;		/* of another stream; it works */
+	assert_int_equal(http_sight_take(&now, &f.ops), 0);
+	report = checkup_report_network(&f.checkup, &now, &worst);
+	assert_null(strstr(json_string_value(json_object_get(report, "detail")), "expired"));
+	json_decref(report);
+	http_sight_done(&now);
+	checkup_done(&f.checkup);
+}
+
 /* Never so bad that the breaker opens. */
 static void test_unreliable_upstream(void **state)
 {
@@ -224,6 +254,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states_of_upstreams),
 		cmocka_unit_test(test_details),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_unreliable_upstream),
 		cmocka_unit_test(test_latency),
 		cmocka_unit_test(test_cache),

@@ -33,12 +33,15 @@ struct fixture {
 	char  out[OUTPUT_MAX], err[OUTPUT_MAX];
 };
 
-enum kind { HEALTHY, FILLED, TROUBLED, HOSTILE };
+enum kind { HEALTHY, FILLED, TROUBLED, IMPOSTOR, HOSTILE };
 
 static void fake_set_kind(struct fake_control *f, enum kind kind)
 {
 	switch (kind) {
 	case HEALTHY:
+		break;
+	case IMPOSTOR:
+		f->upstreams[1].health.fault = "certificate expired";
 		break;
 	case FILLED:
 		fake_control_fill(f, 150);
@@ -238,6 +241,18 @@ static void test_upstreams(void **state)
 	check_has(f->out, "office           good   20 ms  90 ms        24 ms          360 ms  0\n");
 	check_has(f->out, "tcp://192.0.2.2  open       -      -            -           1.0 s  3 (silent 2, servfail 1)  "
 			  "servfail for 3 min, next probe in 3.5 s\n");
+}
+
+/* An upstream that is not who it should be is not called unreachable. */
+static void test_upstream_fault(void **state)
+{
+	struct fixture *f = *state;
+
+	serve(f, IMPOSTOR);
+	assert_int_equal(run(f, verb_upstreams, PLAIN), LARDERCTL_OK);
+	check_has(f->out, "  certificate expired, not asked for 3 min, next probe in 3.5 s\n");
+	assert_int_equal(run(f, verb_status, PLAIN), LARDERCTL_OK);
+	check_has(f->out, "tcp://192.0.2.2: certificate expired\n");
 }
 
 static void test_upstream_order(void **state)
@@ -671,6 +686,7 @@ int main(void)
 		LARDERCTL_TEST(test_status_in_trouble),
 		LARDERCTL_TEST(test_stats),
 		LARDERCTL_TEST(test_upstreams),
+		LARDERCTL_TEST(test_upstream_fault),
 		LARDERCTL_TEST(test_upstream_order),
 		LARDERCTL_TEST(test_stats_before_any_query),
 		LARDERCTL_TEST(test_json),
