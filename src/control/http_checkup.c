@@ -228,7 +228,7 @@ json_t *checkup_report(const struct checkup *c, struct http_sight *now, enum che
 
 static json_t *checkup_upstream(const struct control_upstream *up)
 {
-	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
 	                 "status", checkup_names[checkup_of_upstream(up)],
@@ -238,7 +238,8 @@ static json_t *checkup_upstream(const struct control_upstream *up)
 	                 "exchange", reply_latency(&up->stats.exchange),
 	                 "connect", reply_latency(&up->stats.connect),
 	                 "handshake", reply_latency(&up->stats.handshake),
-	                 "resumption", reply_latency(&up->stats.resumption));
+	                 "resumption", reply_latency(&up->stats.resumption),
+	                 "first_octet", reply_latency(&up->stats.first_octet));
 }
 
 json_t *checkup_report_network(const struct checkup *c, struct http_sight *now, enum checkup_state *state)

@@ -118,6 +118,8 @@ static const struct metrics_time {
 	  offsetof(struct stats_upstream_view, handshake) },
 	{ "upstream_resumption_duration_seconds", "TLS handshakes that resumed a session",
 	  offsetof(struct stats_upstream_view, resumption) },
+	{ "upstream_first_octet_duration_seconds", "from having sent a question to the first octet of the usable answer",
+	  offsetof(struct stats_upstream_view, first_octet) },
 };
 
 #define METRICS_UPSTREAM_TIMES (sizeof metrics_upstream_time_rows / sizeof *metrics_upstream_time_rows)

@@ -78,6 +78,7 @@ static void sight_subtract_upstream(struct stats_upstream_view *now, const struc
 	sight_subtract_histogram(&now->connect, &then->connect);
 	sight_subtract_histogram(&now->handshake, &then->handshake);
 	sight_subtract_histogram(&now->resumption, &then->resumption);
+	sight_subtract_histogram(&now->first_octet, &then->first_octet);
 }
 
 static const struct control_upstream *sight_find(const struct http_sight *s, const char *url)

@@ -48,12 +48,16 @@ static json_t *larder_upstream_stats(const struct control_upstream *up)
 {
 	const uint64_t *counters = up->stats.counter;
 
-	return json_pack("{s:o, s:o, s:s, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
 	                 "state", control_state_names[control_state_of(&up->health)],
 	                 "counters", reply_counters(stats_upstream_rows, counters, UPSTREAM_COUNTERS),
-	                 "exchange", reply_latency(&up->stats.exchange));
+	                 "exchange", reply_latency(&up->stats.exchange),
+	                 "connect", reply_latency(&up->stats.connect),
+	                 "handshake", reply_latency(&up->stats.handshake),
+	                 "resumption", reply_latency(&up->stats.resumption),
+	                 "first_octet", reply_latency(&up->stats.first_octet));
 }
 
 static json_t *larder_texts(const char *const *texts, size_t n)

@@ -36,13 +36,14 @@ static json_t *trace_try(const struct trace_report *r, const struct course_try *
 	static const char *const kinds[TRANSPORT_KINDS] = { "udp", "tcp", "tls", "https" };
 	char                     rcode[DNS_RCODE_TEXT_MAX];
 
-	return json_pack("{s:o, s:s, s:I, s:o, s:o, s:o, s:b, s:o, s:s, s:o, s:o, s:b}",
+	return json_pack("{s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:b, s:o, s:s, s:o, s:o, s:b}",
 	                 "upstream", reply_text(t->upstream),
 	                 "transport", kinds[t->kind],
 	                 "started_us", (json_int_t)(t->started_us - r->ordered_us),
 	                 "sent_us", trace_at(r, t->sent_us, t->started_us),
 	                 "connected_us", trace_at(r, t->connected_us, t->started_us),
 	                 "secured_us", trace_at(r, t->secured_us, t->started_us),
+	                 "first_us", trace_at(r, t->first_us, t->started_us),
 	                 "resumed", t->resumed,
 	                 "ended_us", trace_at(r, t->ended_us, t->started_us),
 	                 "result", ends[t->end],

@@ -149,6 +149,58 @@ static void stats_upstreams(const json_t *upstreams, const struct term *term)
 	table_print(t, term);
 }
 
+static void stats_stage_rows(struct table *t, const json_t *up, const struct term *term)
+{
+	static const struct {
+		const char *key, *words;
+	} stages[] = {
+		{ "connect", "TCP" },
+		{ "handshake", "TLS, full handshake" },
+		{ "resumption", "TLS, resumed" },
+		{ "first_octet", "first octet of answers" },
+	};
+	const char *name = show_text(up, "name");
+
+	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+		const json_t *latency = json_object_get(up, stages[i].key);
+
+		if (!show_number(latency, "count"))
+			continue;
+		table_row(t, TABLE_PLAIN);
+		table_cell(t, "  %s", name);
+		table_cell(t, "%s", stages[i].words);
+		table_cell(t, "%lld", show_number(latency, "count"));
+		show_time_cell(t, latency, "p50_us", term);
+		show_time_cell(t, latency, "p90_us", term);
+		show_time_cell(t, latency, "p99_us", term);
+		name = "";
+	}
+}
+
+/* Where the time goes with upstreams that are asked over connections. */
+static void stats_stages(const json_t *upstreams, const struct term *term)
+{
+	static const char *const titles[] = {
+		"connections", "stage", "count", "p50", "p90", "p99", NULL,
+	};
+	struct table            *t;
+	const json_t            *up;
+	size_t                   i;
+	bool                     any = false;
+
+	json_array_foreach(upstreams, i, up)
+		any |= show_number(json_object_get(up, "connect"), "count") > 0;
+	if (!any)
+		return;
+	putchar('\n');
+	t = table_new("llrrrr");
+	stats_head(t, titles);
+	json_array_foreach(upstreams, i, up)
+		if (show_number(json_object_get(up, "connect"), "count"))
+			stats_stage_rows(t, up, term);
+	table_print(t, term);
+}
+
 void show_cache_fill(const json_t *cache)
 {
 	long long octets = show_number(cache, "octets"), size = show_number(cache, "size");
@@ -193,6 +245,7 @@ void show_stats(const json_t *stats, const struct term *term)
 	putchar('\n');
 	show_hit_ratio(stats);
 	stats_upstreams(json_object_get(stats, "upstreams"), term);
+	stats_stages(json_object_get(stats, "upstreams"), term);
 	putchar('\n');
 	show_cache_fill(json_object_get(stats, "cache"));
 	stats_gauges(json_object_get(stats, "gauges"));

@@ -137,6 +137,16 @@ static bool h2_header_is(const uint8_t *name, size_t len, const char *wanted)
 	return len == strlen(wanted) && !memcmp(name, wanted, len);
 }
 
+static int h2_on_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+	const struct h2 *h = arg;
+
+	(void)session;
+	if (h->on->begun && frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_RESPONSE)
+		h->on->begun(h->arg, (uint32_t)frame->hd.stream_id);
+	return 0;
+}
+
 static int h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
                         const uint8_t *value, size_t len, uint8_t flags, void *arg)
 {
@@ -472,6 +482,7 @@ static int h2_make_session(struct h2 *h, uint32_t streams)
 	}
 	if (streams)
 		nghttp2_option_set_peer_max_concurrent_streams(option, streams);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(calls, h2_on_headers);
 	nghttp2_session_callbacks_set_on_header_callback(calls, h2_on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(calls, h2_on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(calls, h2_on_frame);

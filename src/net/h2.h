@@ -28,6 +28,8 @@ struct h2_target {		/* borrowed by the connections to it */
 };
 
 struct h2_events {
+	/* The first of its response has come.  NULL: nobody wants to know. */
+	void (*begun)(void *arg, uint32_t stream);
 	/* The body of a good response (RFC 8484 s. 4.2.1), borrowed for the call.  age_s: how long a cache on
 	 * the way has held it (s. 5.1). */
 	void (*answer)(void *arg, uint32_t stream, const uint8_t *msg, size_t len, uint32_t age_s);

@@ -411,13 +411,15 @@ struct transport_send *stream_find(struct stream *s, uint32_t tag)
 	return NULL;
 }
 
-void stream_answer(struct stream *s, uint32_t tag, const uint8_t *msg, size_t len)
+void stream_answer(struct stream *s, uint32_t tag, uint64_t first_us, const uint8_t *msg, size_t len)
 {
 	struct transport_send *send = stream_find(s, tag);
 
 	s->heard_ms = stream_now_ms(s);
-	if (send)			/* else its question has ended */
-		send->on->message(send, msg, len);
+	if (!send)			/* its question has ended */
+		return;
+	send->first_us = first_us;
+	send->on->message(send, msg, len);
 }
 
 void stream_fail(struct stream *s, struct transport_send *send, int error)
@@ -431,8 +433,10 @@ void stream_fail(struct stream *s, struct transport_send *send, int error)
 /* New octets lie in room behind what the dialect held.  False: the stream has closed. */
 static bool stream_hear(struct stream *s, const uint8_t *room, size_t len)
 {
-	int error = s->owner->dialect->hear(s, room, len);
+	int error;
 
+	s->octets_us = stream_now_us(s);
+	error = s->owner->dialect->hear(s, room, len);
 	if (s->closing)
 		return false;
 	if (error < 0)

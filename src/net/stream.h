@@ -90,6 +90,8 @@ struct stream {
 	uint64_t              asked_ms;		/* the first question since we heard something */
 	uint64_t              heard_ms;		/* the last whole answer */
 	uint64_t              began_us, connected_us, secured_us;	/* CLOCK_MONOTONIC; 0: not yet */
+	uint64_t              octets_us;	/* the same: what is being heard has come */
+	uint64_t              held_us;		/* and what the dialect holds of an answer did; 0: nothing is */
 	uint32_t              idle_ms;
 	unsigned              count;		/* questions that live */
 	struct tls           *tls;		/* NULL: plain */
@@ -129,8 +131,8 @@ void stream_client_release(struct stream_client *c);
 /* Says octets, as soon as that is possible; the parts are used up. */
 int  stream_say(struct stream *s, struct iovec *parts, unsigned count);
 struct transport_send *stream_find(struct stream *s, uint32_t tag);
-/* A whole answer has come for the question with this tag, if that lives still. */
-void stream_answer(struct stream *s, uint32_t tag, const uint8_t *msg, size_t len);
+/* A whole answer has come for the question with this tag, if that lives still; its first octets at first_us. */
+void stream_answer(struct stream *s, uint32_t tag, uint64_t first_us, const uint8_t *msg, size_t len);
 void stream_fail(struct stream *s, struct transport_send *send, int error);	/* this question alone */
 /* The server is not asked for so long, on any stream. */
 void stream_client_rest(struct stream_client *c, uint32_t rest_ms);

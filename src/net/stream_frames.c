@@ -76,16 +76,19 @@ static size_t dialect_frames_held(struct stream *s, uint8_t *room)
 static int dialect_frames_hear(struct stream *s, const uint8_t *octets, size_t len)
 {
 	struct frames_view v = { octets, len, 0 };
+	uint64_t           first_us = s->held_us ? s->held_us : s->octets_us;
 	const uint8_t     *msg;
 	size_t             msg_len;
 
 	while ((msg = frames_next(&v, &msg_len))) {
 		if (msg_len < FRAMES_MESSAGE_MIN)
 			return -ECONNRESET;
-		stream_answer(s, (uint32_t)(msg[0] << 8 | msg[1]), msg, msg_len);
+		stream_answer(s, (uint32_t)(msg[0] << 8 | msg[1]), first_us, msg, msg_len);
 		if (s->closing)
 			return 0;
+		first_us = s->octets_us;
 	}
+	s->held_us = v.at < v.len ? first_us : 0;
 	return frames_end(&s->in, &v);
 }
 

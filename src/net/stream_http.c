@@ -21,10 +21,19 @@ static void dialect_http_on_answer(void *arg, uint32_t tag, const uint8_t *msg, 
 		return;
 	}
 	send->age_s = age_s;
-	stream_answer(s, tag, msg, len);
+	stream_answer(s, tag, send->first_us, msg, len);
 	send = s->closing ? NULL : stream_find(s, tag);
 	if (send)
 		stream_fail(s, send, -EREMOTEIO);
+}
+
+static void dialect_http_on_begun(void *arg, uint32_t tag)
+{
+	struct stream         *s = arg;
+	struct transport_send *send = s->closing ? NULL : stream_find(s, tag);
+
+	if (send)
+		send->first_us = s->octets_us;
 }
 
 static void dialect_http_on_failed(void *arg, uint32_t tag, int error)
@@ -45,7 +54,10 @@ static void dialect_http_on_rest(void *arg, uint32_t rest_s)
 
 static int dialect_http_begin(struct stream *s)
 {
-	static const struct h2_events events = { dialect_http_on_answer, dialect_http_on_failed, dialect_http_on_rest };
+	static const struct h2_events events = { .begun = dialect_http_on_begun,
+		                                 .answer = dialect_http_on_answer,
+		                                 .failed = dialect_http_on_failed,
+		                                 .rest = dialect_http_on_rest };
 
 	s->h2 = h2_new(s->owner->conf.http, &events, s, &s->plain, s->owner->room);
 	return s->h2 ? 0 : -ENOMEM;

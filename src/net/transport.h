@@ -63,6 +63,7 @@ struct transport_send {
 	uint64_t sent_us;		/* handed to the kernel */
 	uint64_t connected_us;		/* streams: TCP was open from here on */
 	uint64_t secured_us;		/* TLS: and the handshake was done */
+	uint64_t first_us;		/* streams: the first octets of its answer had come */
 	bool     resumed;		/* TLS: with a ticket */
 	uint16_t id;
 	uint32_t age_s;			/* a cache on the way has held the message for so long (HTTP only) */

@@ -37,7 +37,7 @@ struct course_try {
 	char                upstream[COURSE_UPSTREAM_MAX];	/* its name, perhaps cut */
 	enum course_end     end;
 	enum transport_kind kind;
-	uint64_t            started_us, sent_us, connected_us, secured_us, ended_us;
+	uint64_t            started_us, sent_us, connected_us, secured_us, first_us, ended_us;
 	bool                resumed;		/* TLS: with a ticket */
 	int                 error;		/* negative errno */
 	uint8_t             rcode;

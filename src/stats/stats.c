@@ -101,4 +101,5 @@ void stats_upstream_read(const struct stats_upstream *s, struct stats_upstream_v
 	histogram_read(&s->connect, &into->connect);
 	histogram_read(&s->handshake, &into->handshake);
 	histogram_read(&s->resumption, &into->resumption);
+	histogram_read(&s->first_octet, &into->first_octet);
 }

@@ -110,6 +110,7 @@ struct stats_upstream {
 	struct histogram exchange;		/* from sending to the accepted answer */
 	struct histogram connect;		/* streams: TCP */
 	struct histogram handshake, resumption;	/* TLS, in full and by ticket */
+	struct histogram first_octet;		/* from the last octet sent to the first of the accepted answer */
 };
 
 /* Sums for readers. */
@@ -122,7 +123,7 @@ struct stats_view {
 };
 struct stats_upstream_view {
 	uint64_t counter[UPSTREAM_COUNTERS];
-	struct histogram_view exchange, connect, handshake, resumption;
+	struct histogram_view exchange, connect, handshake, resumption, first_octet;
 };
 
 /* Both add to *into, which the caller zeroes before the first worker. */

@@ -265,6 +265,14 @@ static void exchange_failed(struct exchange *x, uint8_t rcode)
 	exchange_finish(x, EXCHANGE_FAILED, NULL, NULL);
 }
 
+/* When the first octets of the answer had come: not before all of the question had gone. */
+static uint64_t exchange_first_us(const struct exchange *x, uint64_t now_us)
+{
+	uint64_t first_us = x->send.first_us ? x->send.first_us : now_us;	/* a datagram comes at once */
+
+	return first_us > x->send.sent_us ? first_us : x->send.sent_us;
+}
+
 /* The server works, and it took so long. */
 static void exchange_note_answer(struct exchange *x)
 {
@@ -277,6 +285,8 @@ static void exchange_note_answer(struct exchange *x)
 
 	channel_count(x->channel, UPSTREAM_ANSWERED);
 	histogram_add(&x->channel->stats->exchange, now_us - x->started_us, 1);
+	if (x->send.sent_us)
+		histogram_add(&x->channel->stats->first_octet, exchange_first_us(x, now_us) - x->send.sent_us, 1);
 	health_answered(&x->channel->upstream->health, &a, now_us);
 }
 
@@ -438,6 +448,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	x->send.connected_us = 0;
 	x->send.secured_us = 0;
 	x->send.sent_us = 0;
+	x->send.first_us = 0;
 	x->send.resumed = false;
 	x->send.age_s = 0;
 	x->error = 0;

@@ -173,7 +173,8 @@ static void world_hear(struct world *w, const uint8_t *octets, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct h2_events events = { world_on_answer, world_on_failed, world_on_rest };
+	static const struct h2_events events = { .answer = world_on_answer, .failed = world_on_failed,
+		                                                 .rest = world_on_rest };
 	uint8_t                       how = fuzz_take(&data, &size);
 	struct world                  w = { .dice = fuzz_take(&data, &size) };
 	struct h2_target              target = { "dns.example", "/dns-query", how & 1 ? H2_GET : H2_POST };

@@ -841,6 +841,47 @@ def test_failures_and_handshakes_are_counted(cert, ca, dot):
     assert of("upstream_connect_duration_seconds_count", "u2") == 2
 
 
+def in_two_pieces(ctx):
+    """The first of the answer at once, the rest a fifth of a second later."""
+    message = reply(ctx.msg, [rr(ctx.name, "A", 300, "192.0.2.1")])
+
+    def late():
+        time.sleep(0.2)
+        yield message
+
+    if hasattr(ctx, "respond"):
+        ctx.respond(body=late())
+        return
+    ctx.send_raw(frame(message)[:7])
+    time.sleep(0.2)
+    ctx.send_raw(frame(message)[7:])
+
+
+@BOTH
+def test_stages_are_timed(kind, server):
+    """Issue 5, item 5: connect, handshake, resumption and first octet, apart
+    from the whole exchange, on the control socket and in `larderctl stats`."""
+    server.handler = in_two_pieces
+    with larder_over(server, conf={"resend-after": "1s"}) as larder:
+        assert_answered(larder)
+        server.stop()
+        server.start()
+        assert_answered(larder)
+        upstream, = larder.stats()["upstreams"]
+        assert upstream["connect"]["count"] == 2
+        assert upstream["handshake"]["count"] == 1
+        assert upstream["resumption"]["count"] == 1
+        assert upstream["exchange"]["p50_us"] > 170000
+        assert (upstream["first_octet"]["count"]
+                == upstream["exchange"]["count"])
+        assert upstream["first_octet"]["p50_us"] < (
+            upstream["exchange"]["p50_us"] - 100000)
+        text = larder.ctl("stats").stdout
+        for stage in ("TCP", "TLS, full handshake", "TLS, resumed",
+                      "first octet of answers"):
+            assert stage in text, text
+
+
 def test_threads_do_not_share_connections(dot):
     """Each worker has a connection of its own, and all are authenticated."""
     lock, conns = threading.Lock(), set()

@@ -91,6 +91,10 @@ static void fake_upstream(struct control_upstream *up, const char *name, const c
 	stats_bump(&s.counter[UPSTREAM_RCODE], sent / 8);
 	stats_bump(&s.counter[UPSTREAM_LATE], sent / 16);
 	histogram_add(&s.exchange, 20000, sent / 2);
+	histogram_add(&s.first_octet, 19000, sent / 2);
+	histogram_add(&s.connect, 9000, sent / 32);
+	histogram_add(&s.handshake, 21000, sent / 96);
+	histogram_add(&s.resumption, 12000, sent / 48);
 	*up = (struct control_upstream){
 		.name = name, .url = url, .now_us = 200000000,
 		.health = { .p50_us = 20000, .p75_us = 21000, .p99_us = 90000, .hedge_us = 24000, .timeout_us = 360000,
@@ -212,6 +216,7 @@ void fake_control_traced(struct fake_control *f, bool none)
 				{ .upstream = "office", .end = COURSE_GIVEN_UP, .started_us = 1014, .sent_us = 1030 },
 				{ .upstream = "tls://192.0.2.2", .end = COURSE_ANSWER, .kind = TRANSPORT_TLS,
 				  .started_us = 25014, .connected_us = 27014, .secured_us = 30014, .sent_us = 30100,
+				  .first_us = 40900,
 				  .ended_us = 40990 },
 			},
 		},

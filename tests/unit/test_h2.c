@@ -58,7 +58,7 @@ static void on_rest(void *arg, uint32_t rest_s)
 	((struct world *)arg)->rest_s = rest_s;
 }
 
-static const struct h2_events events = { on_answer, on_failed, on_rest };
+static const struct h2_events events = { .answer = on_answer, .failed = on_failed, .rest = on_rest };
 
 static void world_open(enum h2_method method, int max_streams)
 {

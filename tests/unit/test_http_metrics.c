@@ -130,6 +130,7 @@ static void test_every_row(void **state)
 		s.upstreams[0].stats.counter[i] = 3000 + i;
 	s.upstreams[0].stats.handshake.total = 4;
 	s.upstreams[0].stats.resumption.total = 5;
+	s.upstreams[0].stats.first_octet.total = 6;
 	s.upstreams[0].name = "a";
 	text = metrics_write(&s, METRICS_TEXT, &len);
 	assert_non_null(text);
@@ -154,6 +155,7 @@ static void test_every_row(void **state)
 	}
 	has(text, "larder_upstream_handshake_duration_seconds_count{upstream=\"a\"} 4");
 	has(text, "larder_upstream_resumption_duration_seconds_count{upstream=\"a\"} 5");
+	has(text, "larder_upstream_first_octet_duration_seconds_count{upstream=\"a\"} 6");
 	free(text);
 	http_sight_done(&s);
 }

@@ -219,6 +219,11 @@ static void test_stats(void **state)
 	check_has(f->out, "hit ratio  90.0 % of 1000 answers that the cache could give\n");
 	check_has(f->out, "  office           good     96  100.0 %");
 	check_has(f->out, "timeout 24, rcode 12");
+	check_has(f->out, "\nconnections  stage                   count ");
+	check_has(f->out, "\n  office     TCP                         3 ");
+	check_has(f->out, "\n             TLS, full handshake         1 ");
+	check_has(f->out, "\n             TLS, resumed                2 ");
+	check_has(f->out, "\n             first octet of answers     48 ");
 	check_has(f->out, "late 6");
 	check_has(
 		f->out,
@@ -410,7 +415,8 @@ static void test_trace(void **state)
 			    "26014   2000      connected\n"
 			    "29014   3000      TLS                      full handshake\n"
 			    "29100     86      sent\n"
-			    "39990  10890      answer\n"
+			    "39900  10800      first octet\n"
+			    "39990     90      answer\n"
 			    "40000         answered                     miss: SERVFAIL\n\n"
 			    "40 ms: office did not answer within 40 ms; tls://192.0.2.2 answered in 16 ms\n");
 	assert_int_equal(run(f, verb_resolve, order_of(1, rows[0])), LARDERCTL_REFUSED);	/* SERVFAIL */

@@ -103,6 +103,7 @@ static void test_reverse_order(void **state)
 			assert_int_equal(probes[i].octet, i);
 			assert_true(s->connected_us > 0 && s->secured_us > s->connected_us);
 			assert_true(s->sent_us >= s->secured_us);
+			assert_true(s->first_us >= s->sent_us);
 			assert_false(s->resumed);
 			assert_int_equal(s->age_s, k ? 7 : 0);
 		}
