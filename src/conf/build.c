@@ -193,7 +193,7 @@ static void build_allow(struct build *b)
 struct build_source {
 	struct conf_url            url;
 	const struct conf_text    *t;		/* where the URL stands */
-	const struct conf_setting *pins, *ca, *method, *trusted;	/* what its section says; NULL: nothing */
+	const struct conf_setting *pins, *ca, *method, *trusted, *profile;	/* what its section says; NULL: nothing */
 };
 
 static void build_source_init(struct build_source *s, const struct conf_setting *entry, const struct conf_text *t)
@@ -206,6 +206,7 @@ static void build_source_init(struct build_source *s, const struct conf_setting 
 	s->ca = conf_setting_find_part(entry, "upstreams.*.ca");
 	s->method = conf_setting_find_part(entry, "upstreams.*.method");
 	s->trusted = conf_setting_find_part(entry, "upstreams.*.trusted");
+	s->profile = conf_setting_find_part(entry, "upstreams.*.profile");
 }
 
 static bool build_is_trusted(struct build *b, const struct build_source *s)
@@ -233,11 +234,21 @@ static bool build_host_is_findable(struct build *b, const struct build_source *s
 	return false;
 }
 
+static bool build_source_is_opportunistic(const struct build_source *s)
+{
+	union conf_value v = { .number = 0 };
+
+	if (s->profile && s->profile->count)
+		build_value(&conf_options[conf_option_index("upstreams.*.profile")], &s->profile->texts[0], &v);
+	return v.number;
+}
+
 /* What does not go together. */
 static bool build_source_is_sound(struct build *b, const struct build_source *s)
 {
 	bool                       encrypted = conf_url_is_encrypted(&s->url), named = *s->url.name;
-	const struct conf_setting *misplaced = encrypted ? NULL : s->pins ? s->pins : s->ca;
+	bool                       bad_profile = s->profile && !s->profile->count;	/* which has been said */
+	const struct conf_setting *misplaced = encrypted ? NULL : s->pins ? s->pins : s->ca ? s->ca : s->profile;
 
 	if (misplaced)
 		BUILD_MISTAKE(b, &misplaced->key.at, "\"%s\" is for tls:// and https:// upstreams only",
@@ -245,12 +256,15 @@ static bool build_source_is_sound(struct build *b, const struct build_source *s)
 	else if (build_is_trusted(b, s) && !encrypted)
 		BUILD_MISTAKE(b, &s->trusted->key.at, "\"trusted\" is for upstreams that show who they are, over "
 			      "tls:// or https://");
+	else if (build_is_trusted(b, s) && build_source_is_opportunistic(s))
+		BUILD_MISTAKE(b, &s->trusted->key.at, "\"trusted\" is for upstreams that have to show who they are: "
+			      "\"profile\" must be strict");
 	else if (s->method && s->url.proto != UPSTREAM_HTTPS)
 		BUILD_MISTAKE(b, &s->method->key.at, "\"method\" is for https:// upstreams only");
 	else if (s->ca && !named)
 		BUILD_MISTAKE(b, &s->ca->key.at, "\"ca\" needs a name to look for in certificates: "
 			      "give the URL one, as in tls://192.0.2.1#dns.example");
-	else if (encrypted && !named && !s->pins)
+	else if (encrypted && !named && !s->pins && !build_source_is_opportunistic(s) && !bad_profile)
 		BUILD_MISTAKE(b, &s->t->at, "\"%s\" does not say how to know the server: add its name, as in "
 			      "tls://192.0.2.1#dns.example, or \"pins\" in \"upstreams\"", s->t->text);
 	else
@@ -348,6 +362,7 @@ static struct tls_peer *build_peer(struct build *b, const struct build_source *s
 		.name = *s->url.name ? s->url.name : NULL,
 		.pins = (const uint8_t (*)[TLS_PIN_LEN])pins,
 		.pin_count = build_pins(b, s->pins, pins),
+		.opportunistic = build_source_is_opportunistic(s),
 		.alpn = https ? "h2" : "dot",
 		.alpn_needed = https,
 		.trust = build_trust(b, s),
@@ -431,6 +446,7 @@ static bool build_fill(struct build *b, const struct build_source *s, const char
 	u->host = *s->url.host ? build_copy(b, s->url.host) : NULL;
 	u->port = s->url.port;
 	u->http = s->url.http;
+	u->opportunistic = build_source_is_opportunistic(s);
 	if (s->method && s->method->count) {
 		union conf_value v;
 
@@ -453,10 +469,16 @@ static void build_empty(struct upstream_conf *u)
 	memset(u, 0, sizeof *u);
 }
 
-/* Would larder ask itself? */
+/* Would larder ask itself?  An opportunistic upstream may be asked at port 53, too. */
 static bool build_is_own(struct build *b, const struct build_source *s)
 {
-	if (*s->url.host || !conf_own_has(&b->own, &s->url.addr))
+	struct addr clear = s->url.addr;
+
+	if (*s->url.host)
+		return false;
+	addr_set_port(&clear, 53);
+	if (!conf_own_has(&b->own, &s->url.addr) &&
+	    (!build_source_is_opportunistic(s) || !conf_own_has(&b->own, &clear)))
 		return false;
 	BUILD_MISTAKE(b, &s->t->at, "%s is where larder itself listens: questions would go round in circles",
 		      s->t->text);

@@ -182,6 +182,7 @@ static json_t *schema_value(struct schema *s, const struct conf_option *o)
 	case CONF_LEVEL:
 	case CONF_POLICY:
 	case CONF_METHOD:
+	case CONF_PROFILE:
 		return schema_words(s, conf_type_words(o->type));
 	case CONF_TEXT:
 	case CONF_PATH:

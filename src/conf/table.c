@@ -127,6 +127,8 @@ const struct conf_option conf_options[] = {
 	  "File of the authorities that may vouch for the upstream, instead of the system's." },
 	{ "upstreams.*.method", CONF_METHOD, 0, H2_GET, "post", FIELD(upstreams),
 	  "How https:// asks: post or get." },
+	{ "upstreams.*.profile", CONF_PROFILE, 0, 1, "strict", FIELD(upstreams),
+	  "What tls:// and https:// insist on: strict, authenticated or not at all; opportunistic, what can be had." },
 	{ "routes", CONF_ROUTES, 0, 4096, NULL, FIELD(policy.routes),
 	  "Names at or below a suffix go to these upstreams and no others; the longest wins." },
 	{ "route-policy", CONF_POLICIES, 0, 4096, NULL, FIELD(policy.routes),
@@ -198,9 +200,12 @@ bool conf_type_is_by_suffix(enum conf_type type)
 const char *const *conf_type_words(enum conf_type type)
 {
 	static const char *const methods[] = { [H2_POST] = "post", [H2_GET] = "get", NULL };
+	static const char *const profiles[] = { "strict", "opportunistic", NULL };
 
 	if (type == CONF_POLICY || type == CONF_POLICIES)
 		return upstream_policy_names;
+	if (type == CONF_PROFILE)
+		return profiles;
 	return type == CONF_LEVEL ? log_level_names : type == CONF_METHOD ? methods : NULL;
 }
 

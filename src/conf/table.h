@@ -21,6 +21,7 @@ enum conf_type {
 	CONF_LEVEL,		/* one of log_level_names */
 	CONF_POLICY,		/* one of upstream_policy_names */
 	CONF_METHOD,		/* post or get */
+	CONF_PROFILE,		/* strict or opportunistic */
 	CONF_TEXT,		/* min and max count its octets */
 	CONF_PATH,		/* the same; "" is none */
 	CONF_URL,		/* one upstream URL */

@@ -296,6 +296,7 @@ int conf_value_read(const struct conf_option *o, const char *text, size_t len,
 	case CONF_POLICY:
 	case CONF_POLICIES:
 	case CONF_METHOD:
+	case CONF_PROFILE:
 		return value_word(o, text, &out->number, why);
 	case CONF_TEXT:
 	case CONF_PATH:

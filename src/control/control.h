@@ -31,6 +31,8 @@ struct control_upstream {
 	struct addr_list places;		/* where it is, the address that is asked first in front */
 	struct stats_upstream_view stats;
 	struct health_view         health;
+	const char                *level;	/* how questions to it are protected; NULL: not known yet */
+	const char                *doubt;	/* why not better; NULL: it could not be */
 	uint64_t                   now_us;	/* on the clock of health */
 };
 

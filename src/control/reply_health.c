@@ -66,7 +66,7 @@ json_t *reply_upstream_health(const struct control_upstream *up)
 	const struct health_view *h = &up->health;
 	const char               *early = h->early < 0 ? "useless" : h->early > 0 ? "useful" : "unknown";
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o,"
+	return json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o,"
 	                 " s:o, s:o}",
 	                 "name", reply_text(up->name),
 	                 "url", reply_text(up->url),
@@ -76,6 +76,8 @@ json_t *reply_upstream_health(const struct control_upstream *up)
 	                 "order", reply_order_names[h->order],
 	                 "reason", reply_text(h->failed_once ? health_reason_names[h->reason] : NULL),
 	                 "fault", reply_text(h->fault),
+	                 "level", reply_text(up->level),
+	                 "doubt", reply_text(up->doubt),
 	                 "open_since_s", reply_health_since_s(h->opened_us, up->now_us),
 	                 "next_probe_ms", reply_health_in_ms(h->next_probe_us, up->now_us),
 	                 "p50_us", reply_health_us(h->p50_us),

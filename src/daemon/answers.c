@@ -103,6 +103,13 @@ static void daemon_stats(void *arg, struct stats_view *out)
 		stats_read(worker_stats(d->workers[i]), out);
 }
 
+static const char *daemon_level(struct upstream *u)
+{
+	enum secure_level level = (enum secure_level)atomic_load(&u->secure.level);
+
+	return level == SECURE_UNKNOWN ? NULL : secure_level_names[level];
+}
+
 static size_t daemon_upstreams(void *arg, struct control_upstream *out, size_t max)
 {
 	struct daemon *d = arg;
@@ -119,6 +126,8 @@ static size_t daemon_upstreams(void *arg, struct control_upstream *out, size_t m
 		for (unsigned w = 0; w < d->worker_count; w++)
 			stats_upstream_read(&u->stats[w], &out[i].stats);
 		health_read(&u->health, &out[i].health);
+		out[i].level = daemon_level(u);
+		out[i].doubt = atomic_load(&u->secure.doubt);
 		out[i].now_us = daemon_now_us();
 	}
 	return n;

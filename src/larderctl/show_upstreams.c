@@ -44,6 +44,8 @@ static void upstreams_why(const json_t *up, const struct term *term, char *out, 
 			 units_time(json_integer_value(next) * 1000, term->utf8, until));
 	else if (!strcmp(show_text(up, "state"), "suspect"))
 		snprintf(out, size, "%s, being asked whether it works", reason);
+	else if (*show_text(up, "doubt"))
+		snprintf(out, size, "%s: %s", show_text(up, "level"), show_text(up, "doubt"));
 	else if (*reason)
 		snprintf(out, size, "last failure: %s", reason);
 }
@@ -75,7 +77,7 @@ static void upstreams_opened(const json_t *up, char *out, size_t size)
 void show_upstreams(const json_t *reply, const struct term *term)
 {
 	static const char *const titles[] = {
-		"upstream", "state", "p50", "p99", "hedge after", "gives up after", "opened", "why",
+		"upstream", "state", "link", "p50", "p99", "hedge after", "gives up after", "opened", "why",
 	};
 	const json_t *upstreams = json_object_get(reply, "upstreams"), *up;
 	struct table *t;
@@ -85,18 +87,20 @@ void show_upstreams(const json_t *reply, const struct term *term)
 		puts("no upstreams");
 		return;
 	}
-	t = table_new("llrrrrll");
+	t = table_new("lllrrrrll");
 	table_row(t, TABLE_HEAD);
 	for (i = 0; i < sizeof titles / sizeof *titles; i++)
 		table_cell(t, "%s", titles[i]);
 	json_array_foreach(upstreams, i, up) {
-		char why[768], opened[192];
+		const char *level = show_text(up, "level");
+		char        why[768], opened[192];
 
 		upstreams_why(up, term, why, sizeof why);
 		upstreams_opened(up, opened, sizeof opened);
 		table_row(t, show_upstream_style(up, 1));
 		table_cell(t, "%s", show_text(up, "name"));
 		table_cell(t, "%s", show_text(up, "state"));
+		table_cell(t, "%s", *level ? level : "-");
 		show_time_cell(t, up, "p50_us", term);
 		show_time_cell(t, up, "p99_us", term);
 		show_time_cell(t, up, "hedge_us", term);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TABLE_COLUMNS 8
+#define TABLE_COLUMNS 9
 #define TABLE_GAP     2
 
 struct table_line {

@@ -104,6 +104,16 @@ static void stream_forget(struct stream *s, struct transport_send *send)
 	s->count--;
 }
 
+/* It never was open. */
+static void stream_tell_failed(const struct stream *s, int error)
+{
+	const struct transport_conf *conf = &s->owner->conf;
+	bool                         insecure = s->state == STREAM_SECURING && tls_reason(s->tls) != TLS_FINE;
+
+	if (s->state != STREAM_OPEN && conf->failed && !s->owner->closed)
+		conf->failed(conf->arg, error, insecure ? tls_reason_text(tls_reason(s->tls)) : NULL);
+}
+
 /* Tells all questions, after the stream is out of the way: they may be asked again at once. */
 static void stream_lose(struct stream *s, int error)
 {
@@ -115,6 +125,7 @@ static void stream_lose(struct stream *s, int error)
 	list_init(&lost);
 	for (unsigned i = 0; i < STREAM_BUCKETS; i++)
 		list_splice(&lost, &s->buckets[i]);
+	stream_tell_failed(s, error);
 	stream_close(s);
 	while ((node = list_take_first(&lost))) {
 		struct transport_send *send = list_entry(node, struct transport_send, node);
@@ -135,10 +146,9 @@ static void stream_on_insecure(struct stream *s, int error)
 	c->refusal_ms = c->refusal_ms ? c->refusal_ms * 2 : REFUSAL_MIN_MS;
 	if (c->refusal_ms > REFUSAL_MAX_MS)
 		c->refusal_ms = REFUSAL_MAX_MS;
-	log_limited(LOG_LEVEL_WARNING, "upstream %s: %s; not asking it for %u s", addr_format(&s->to, text), why,
-	            c->refusal_ms / 1000);
-	if (c->conf.insecure && !c->closed)
-		c->conf.insecure(c->conf.arg, why);
+	if (!tls_peer_is_opportunistic(c->conf.tls))
+		log_limited(LOG_LEVEL_WARNING, "upstream %s: %s; not asking it for %u s", addr_format(&s->to, text), why,
+		            c->refusal_ms / 1000);
 	outbox_flush(&s->out, s->fd);		/* the alert */
 	stream_lose(s, c->refusal);
 }
@@ -306,11 +316,18 @@ static bool stream_has_said_all(const struct stream *s)
 	return !s->plain.len && !s->out.len;
 }
 
+/* Of TLS that is open: NULL when it is authenticated. */
+static const char *stream_doubt(const struct stream *s)
+{
+	return tls_is_authentic(s->tls) ? NULL : tls_reason_text(tls_doubt(s->tls));
+}
+
 static void stream_stamp(const struct stream *s, struct transport_send *send, uint64_t now_us)
 {
 	send->connected_us = s->connected_us;
 	send->secured_us = s->secured_us;
 	send->resumed = s->secured_us && tls_is_resumed(s->tls);
+	send->doubt = s->secured_us ? stream_doubt(s) : NULL;
 	if (!send->sent_us && stream_has_said_all(s))
 		send->sent_us = now_us;
 }
@@ -345,6 +362,7 @@ static void stream_tell_opened(struct stream *s)
 		.connect_us = s->connected_us - s->began_us,
 		.handshake_us = s->secured_us ? s->secured_us - s->connected_us : 0,
 		.resumed = s->secured_us && tls_is_resumed(s->tls),
+		.doubt = s->secured_us ? stream_doubt(s) : NULL,
 	};
 
 	if (conf->opened && !s->owner->closed)

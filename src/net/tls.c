@@ -27,6 +27,7 @@ struct tls {
 	int64_t           until_s;	/* of the authentication; 0: not authenticated */
 	bool              open, over, ticket_came;
 	enum tls_reason   reason;
+	enum tls_reason   doubt;	/* an opportunistic peer's; TLS_FINE: none */
 };
 
 /* ---- what GnuTLS calls ---- */
@@ -68,8 +69,17 @@ static int tls_on_verify(gnutls_session_t session)
 {
 	struct tls *t = gnutls_session_get_ptr(session);
 
-	t->reason = tls_peer_judge(t->peer, session, time(NULL), &t->until_s);
-	return t->reason == TLS_FINE ? 0 : GNUTLS_E_CERTIFICATE_ERROR;
+	enum tls_reason reason = tls_peer_judge(t->peer, session, time(NULL), &t->until_s);
+
+	if (reason == TLS_FINE)
+		return 0;
+	t->until_s = 0;
+	if (tls_peer_is_opportunistic(t->peer)) {
+		t->doubt = reason;
+		return 0;
+	}
+	t->reason = reason;
+	return GNUTLS_E_CERTIFICATE_ERROR;
 }
 
 static int tls_on_ticket(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
@@ -100,7 +110,7 @@ static void tls_keep_ticket(struct tls *t)
 	struct tls_ticket ticket = { .until_s = t->until_s,
 		                     .lasting = gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3 };
 
-	if (!t->ticket_came || !t->open)
+	if (!t->ticket_came || !t->open || !tls_is_authentic(t))
 		return;
 	t->ticket_came = false;
 	if (gnutls_session_get_data2(t->session, &ticket.data) == 0)
@@ -215,7 +225,7 @@ static int tls_shake_hands(struct tls *t)
 		return -EAGAIN;
 	if (error < 0)
 		return tls_fail(t, error);
-	if (!t->until_s || !tls_alpn_is_fine(t))
+	if ((!tls_is_authentic(t) && !t->doubt) || !tls_alpn_is_fine(t))
 		return tls_fail(t, GNUTLS_E_NO_APPLICATION_PROTOCOL);
 	t->open = true;
 	tls_keep_ticket(t);
@@ -265,6 +275,16 @@ void tls_bye(struct tls *t)
 bool tls_is_open(const struct tls *t)
 {
 	return t->open;
+}
+
+bool tls_is_authentic(const struct tls *t)
+{
+	return t->until_s != 0;
+}
+
+enum tls_reason tls_doubt(const struct tls *t)
+{
+	return t->doubt;
 }
 
 bool tls_is_resumed(const struct tls *t)

@@ -2,8 +2,8 @@
  *
  * Owns no socket: what came from the server is handed in, what is to go there
  * lies in an outbox, and plaintext goes in and out beside it.  TLS 1.3 or 1.2,
- * the peer proven before any plaintext leaves, no early data, no
- * renegotiation.
+ * the peer proven before any plaintext leaves (one that is opportunistic:
+ * tried), no early data, no renegotiation.
  *
  *   HANDSHAKE ──> OPEN ──> over
  *       └───────────────────^
@@ -37,6 +37,8 @@ int     tls_write(struct tls *t, const uint8_t *octets, size_t len);
 void    tls_bye(struct tls *t);
 
 bool            tls_is_open(const struct tls *t);
+bool            tls_is_authentic(const struct tls *t);	/* when open: always, unless the peer is opportunistic … */
+enum tls_reason tls_doubt(const struct tls *t);		/* … and then why not; TLS_FINE: it is */
 bool            tls_is_resumed(const struct tls *t);	/* when open: by a ticket */
 enum tls_reason tls_reason(const struct tls *t);		/* of the last error */
 

@@ -26,7 +26,8 @@ struct tls_trust {
 struct tls_peer {
 	_Atomic unsigned  refs;
 	struct tls_trust *trust;
-	char             *name;
+	char             *name, *server_name;
+	bool              opportunistic;
 	struct addr       address;		/* the name, when it is one; else family 0 */
 	uint8_t         (*pins)[TLS_PIN_LEN];
 	size_t            pin_count;
@@ -48,6 +49,7 @@ const char *tls_reason_text(enum tls_reason reason)
 		[TLS_WRONG_NAME] = "certificate has another name",
 		[TLS_UNKNOWN_ISSUER] = "certificate by an unknown issuer",
 		[TLS_WRONG_PIN] = "key matches no pin",
+		[TLS_NOBODY_EXPECTED] = "no name or pin to know it by",
 		[TLS_BAD_CERTIFICATE] = "bad certificate",
 		[TLS_PROTOCOL] = "no TLS that larder speaks",
 		[TLS_CLOSED] = "closed by the server",
@@ -190,14 +192,15 @@ static int tls_pin_compare(const void *a, const void *b)
 
 static int tls_peer_set_digest(struct tls_peer *p, const char *address)
 {
-	const char       profile[] = "strict";
+	const char      *profile = p->opportunistic ? "opportunistic" : "strict";
 	gnutls_hash_hd_t hash;
 
 	if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) < 0)
 		return -ENOMEM;
-	tls_digest_add(hash, profile, sizeof profile);
+	tls_digest_add(hash, profile, strlen(profile));
 	tls_digest_add(hash, address, strlen(address));
 	tls_digest_add(hash, p->name ? p->name : "", p->name ? strlen(p->name) : 0);
+	tls_digest_add(hash, p->server_name ? p->server_name : "", p->server_name ? strlen(p->server_name) : 0);
 	tls_digest_add(hash, p->pins, p->pin_count * sizeof *p->pins);
 	tls_digest_add(hash, p->alpn, strlen(p->alpn));
 	tls_digest_add(hash, p->alpn_needed ? "1" : "0", 1);
@@ -219,8 +222,10 @@ struct tls_peer *tls_peer_new(const struct tls_peer_conf *conf)
 	p->alpn_needed = conf->alpn_needed;
 	p->alpn = strdup(conf->alpn);
 	p->name = conf->name ? strdup(conf->name) : NULL;
+	p->server_name = conf->server_name ? strdup(conf->server_name) : NULL;
+	p->opportunistic = conf->opportunistic;
 	p->pins = calloc(conf->pin_count + 1, sizeof *p->pins);
-	if (!p->alpn || (conf->name && !p->name) || !p->pins)
+	if (!p->alpn || (conf->name && !p->name) || (conf->server_name && !p->server_name) || !p->pins)
 		goto fail;
 	p->pin_count = conf->pin_count;
 	if (p->pin_count)
@@ -251,6 +256,7 @@ void tls_peer_unref(struct tls_peer *p)
 	pthread_mutex_destroy(&p->lock);
 	tls_trust_unref(p->trust);
 	free(p->name);
+	free(p->server_name);
 	free(p->pins);
 	free(p->alpn);
 	free(p);
@@ -273,7 +279,12 @@ struct tls_trust *tls_peer_trust(const struct tls_peer *p)
 
 const char *tls_peer_server_name(const struct tls_peer *p)
 {
-	return p->address.sa.sa_family == AF_UNSPEC ? p->name : NULL;
+	return p->server_name ? p->server_name : p->address.sa.sa_family == AF_UNSPEC ? p->name : NULL;
+}
+
+bool tls_peer_is_opportunistic(const struct tls_peer *p)
+{
+	return p->opportunistic;
 }
 
 const char *tls_peer_alpn(const struct tls_peer *p, bool *needed)
@@ -423,6 +434,8 @@ enum tls_reason tls_peer_judge(const struct tls_peer *p, gnutls_session_t s, int
 
 	if (!chain_read(&c, s))
 		return TLS_BAD_CERTIFICATE;
+	if (!p->name && !p->pin_count)
+		reason = TLS_NOBODY_EXPECTED;
 	if (reason == TLS_FINE && p->name && !tls_peer_is_named(p, c.certs[0]))
 		reason = TLS_WRONG_NAME;
 	if (reason == TLS_FINE && p->pin_count && !tls_peer_is_pinned(p, &c))

@@ -1,8 +1,9 @@
-/* tls_peer.h - whom an encrypted upstream has to be (RFC 8310, strict profile).
+/* tls_peer.h - whom an encrypted upstream has to be (RFC 8310).
  *
  * A peer has a name, which its certificate must bear and somebody we trust must
  * vouch for, or hashes of keys it may have ("pins", RFC 7858 s. 4.2), or both,
- * and then both must fit.  Nothing about it changes but its tickets, so all
+ * and then both must fit.  With the opportunistic profile (s. 5) it should, and
+ * is spoken to all the same if it does not.  Nothing about it changes but its tickets, so all
  * workers share it.
  *
  * A resumed session shows no certificate.  Its ticket is therefore kept with the
@@ -29,6 +30,7 @@ enum tls_reason {		/* why a session is none */
 	TLS_WRONG_NAME,
 	TLS_UNKNOWN_ISSUER,
 	TLS_WRONG_PIN,
+	TLS_NOBODY_EXPECTED,	/* opportunistic, without a name or a pin */
 	TLS_BAD_CERTIFICATE,	/* revoked, too weak, not for a server, unreadable */
 	TLS_PROTOCOL,		/* what came is no TLS that we can speak */
 	TLS_CLOSED,		/* the server ended the session */
@@ -58,8 +60,10 @@ gnutls_priority_t                tls_trust_priority(const struct tls_trust *t);
 struct tls_peer_conf {
 	const char       *address;	/* of the server, as text */
 	const char       *name;		/* a host name or an address; NULL: pins alone decide */
+	const char       *server_name;	/* for the ClientHello, where name is an address; NULL: nothing */
 	const uint8_t   (*pins)[TLS_PIN_LEN];
-	size_t            pin_count;	/* at most TLS_PINS_MAX; 0 needs a name */
+	size_t            pin_count;	/* at most TLS_PINS_MAX; 0 needs a name, unless opportunistic */
+	bool              opportunistic;
 	const char       *alpn;		/* "dot" or "h2" */
 	bool              alpn_needed;	/* a server that does not choose it is none */
 	struct tls_trust *trust;
@@ -78,6 +82,7 @@ const uint8_t   *tls_peer_digest(const struct tls_peer *p);
 struct tls_trust *tls_peer_trust(const struct tls_peer *p);
 /* What the ClientHello names (RFC 6066 s. 3); NULL: nothing. */
 const char      *tls_peer_server_name(const struct tls_peer *p);
+bool             tls_peer_is_opportunistic(const struct tls_peer *p);
 const char      *tls_peer_alpn(const struct tls_peer *p, bool *needed);
 
 /* Are these the certificates of this peer?  On TLS_FINE *until_s (of the wall clock) is when that

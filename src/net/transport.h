@@ -31,7 +31,7 @@ struct transport_send;
 
 enum transport_kind { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_HTTPS, TRANSPORT_KINDS };
 
-/* Nobody on the way reads it, and whoever answers has proven who it is. */
+/* Nobody on the way reads it, and whoever answers has proven who it is, unless the peer is opportunistic. */
 static inline bool transport_kind_is_encrypted(enum transport_kind kind)
 {
 	return kind == TRANSPORT_TLS || kind == TRANSPORT_HTTPS;
@@ -65,6 +65,7 @@ struct transport_send {
 	uint64_t secured_us;		/* TLS: and the handshake was done */
 	uint64_t first_us;		/* streams: the first octets of its answer had come */
 	bool     resumed;		/* TLS: with a ticket */
+	const char *doubt;		/* TLS: why it is not authenticated, a text that lasts; NULL: it is */
 	uint16_t id;
 	uint32_t age_s;			/* a cache on the way has held the message for so long (HTTP only) */
 
@@ -101,6 +102,7 @@ struct transport_opening {
 	uint64_t connect_us;
 	uint64_t handshake_us;	/* TLS; else 0 */
 	bool     resumed;
+	const char *doubt;	/* TLS that is not authenticated: why; NULL: it is */
 };
 
 struct transport_conf {
@@ -111,8 +113,9 @@ struct transport_conf {
 	const struct h2_target *http;	/* HTTPS; borrowed until transport_close() */
 	/* A stream has been opened.  Either may be NULL: nobody wants to know. */
 	void (*opened)(void *arg, const struct transport_opening *how);
-	/* A stream could not be secured; why is a text that lasts. */
-	void (*insecure)(void *arg, const char *why);
+	/* None could: an error as in lost(), which whoever waited for it hears next.  why: what was wrong with its TLS,
+	 * a text that lasts; NULL: it did not come to that. */
+	void (*failed)(void *arg, int error, const char *why);
 	void  *arg;
 };
 

@@ -111,7 +111,7 @@ static bool flight_try_is_slow(const struct flight *f, unsigned i, uint64_t now_
  * while the first one's connection is still being opened. */
 static bool flight_may_stream(const struct flight *f, const struct way *w, enum transport_kind stream)
 {
-	unsigned most = w->channel->upstream->conf.proto == UPSTREAM_UDP ? 1 : 2, n = 0;
+	unsigned most = upstream_by_udp(w->channel->upstream) ? 1 : 2, n = 0;
 	uint64_t now_us = flight_now_us(f);
 
 	for (unsigned i = 0; i < f->try_count; i++) {
@@ -127,7 +127,7 @@ static bool flight_may_stream(const struct flight *f, const struct way *w, enum 
 static int flight_next_kind(const struct flight *f, const struct way *w)
 {
 	enum transport_kind stream = upstream_stream(w->channel->upstream);
-	bool by_udp = w->channel->upstream->conf.proto == UPSTREAM_UDP && !w->by_stream &&
+	bool by_udp = upstream_by_udp(w->channel->upstream) && !w->by_stream &&
 	              !w->dead[TRANSPORT_UDP] && w->sends[TRANSPORT_UDP] < SENDS_A_WAY;
 	bool by_stream = flight_may_stream(f, w, stream);
 
@@ -174,7 +174,7 @@ static struct way *flight_choose(struct flight *f)
 /* Then trouble with the stream is why there is no answer, and not one more sign of a server that is away. */
 static bool flight_needs_stream(const struct way *w)
 {
-	return w->by_stream || w->channel->upstream->conf.proto != UPSTREAM_UDP;
+	return w->by_stream || !upstream_by_udp(w->channel->upstream);
 }
 
 /* A transport that would not even send. */
@@ -497,10 +497,23 @@ static void flight_replace(struct flight *f, const struct exchange *x)
 		flight_go_on(f);
 }
 
+/* This upstream is to be asked otherwise, at once; if that cannot be, somebody else. */
+static void flight_ask_otherwise(struct flight *f, struct way *w)
+{
+	if (flight_send_to(f, w) == FLIGHT_SENT)
+		flight_schedule(f);
+	else
+		flight_go_on(f);
+}
+
 static void flight_on_lost(struct flight *f, struct way *w, const struct exchange *x)
 {
 	bool stream = x->kind != TRANSPORT_UDP;
 
+	if (transport_kind_is_encrypted(x->kind) && upstream_is_clear(x->channel->upstream)) {
+		flight_ask_otherwise(f, w);	/* there is no TLS to be had, and it may do without */
+		return;
+	}
 	f->stream_trouble |= stream && flight_needs_stream(w);
 	switch (stream ? x->error : 0) {
 	case -ECONNRESET:	/* closed, or fell silent: it is opened anew at once */
@@ -538,15 +551,6 @@ static void flight_on_failed(struct flight *f, struct way *w, const struct excha
 	f->refusals += x->rcode == DNS_REFUSED;
 	prober_failed(x->channel, x->rcode == DNS_REFUSED ? HEALTH_REFUSED : HEALTH_SERVFAIL, f->key.name_hash);
 	flight_replace(f, x);
-}
-
-/* This upstream is to be asked otherwise, at once; if that cannot be, somebody else. */
-static void flight_ask_otherwise(struct flight *f, struct way *w)
-{
-	if (flight_send_to(f, w) == FLIGHT_SENT)
-		flight_schedule(f);
-	else
-		flight_go_on(f);
 }
 
 static void flight_count_answer(struct flight *f, const struct exchange *x)

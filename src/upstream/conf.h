@@ -36,6 +36,7 @@ struct upstream_conf {
 	uint16_t            port;	/* of host */
 	bool                trusted;	/* it is who it should be, and its AD flag is believed (RFC 4035 s. 4.6) */
 	struct tls_peer    *tls;	/* TLS and HTTPS: whom to expect; a reference */
+	bool                opportunistic;	/* TLS and HTTPS if possible, else in clear, at port 53 */
 	struct h2_target    http;	/* HTTPS */
 };
 

@@ -284,6 +284,8 @@ static void exchange_note_answer(struct exchange *x)
 		                            .is_control = !x->question->checking_disabled };
 
 	channel_count(x->channel, UPSTREAM_ANSWERED);
+	if (!transport_kind_is_encrypted(x->kind))
+		secure_on_clear(&x->channel->upstream->secure);
 	histogram_add(&x->channel->stats->exchange, now_us - x->started_us, 1);
 	if (x->send.sent_us)
 		histogram_add(&x->channel->stats->first_octet, exchange_first_us(x, now_us) - x->send.sent_us, 1);
@@ -450,6 +452,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	x->send.sent_us = 0;
 	x->send.first_us = 0;
 	x->send.resumed = false;
+	x->send.doubt = NULL;
 	x->send.age_s = 0;
 	x->error = 0;
 	x->rcode = 0;
@@ -471,5 +474,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	}
 	list_append((struct list *)(uintptr_t)exchanges_bucket(env->open, x->question), &x->open);
 	channel_count(x->channel, UPSTREAM_SENT);
+	if (!transport_kind_is_encrypted(kind))
+		secure_look_if_due(x->channel->look, x->started_us);
 	return 0;
 }

@@ -6,5 +6,6 @@ liblarder_a_SOURCES += \
 	src/upstream/health.c src/upstream/health.h \
 	src/upstream/host.c src/upstream/host.h \
 	src/upstream/prober.c src/upstream/prober.h \
+	src/upstream/secure.c src/upstream/secure.h \
 	src/upstream/upstream.c src/upstream/upstream.h
 EXTRA_DIST += src/upstream/README.md

@@ -144,7 +144,7 @@ static enum transport_kind prober_kind(const struct prober *p)
 {
 	const struct upstream *u = p->channel->upstream;
 
-	return u->conf.proto == UPSTREAM_UDP ? TRANSPORT_UDP : upstream_stream(u);
+	return upstream_by_udp(u) ? TRANSPORT_UDP : upstream_stream(u);
 }
 
 /* Is it being asked as often as may be already?  What nobody waits for makes way. */

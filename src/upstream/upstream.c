@@ -1,6 +1,7 @@
 /* upstream.c - upstreams and channels: who holds what for how long. */
 #include "upstream/upstream.h"
 
+#include "base/clock.h"
 #include "net/tls_peer.h"
 #include "upstream/prober.h"
 
@@ -11,6 +12,7 @@
 #define STREAM_IDLE_MS    10000
 #define SECURE_IDLE_MS    60000		/* opening anew costs two round trips more */
 #define STREAM_CONNECT_MS 3000
+#define CLEAR_PORT        53
 #define SLEPT_APART_US      UINT64_C(1000000)
 
 struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_count)
@@ -27,6 +29,7 @@ struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_
 	u->conf.host = conf->host ? strdup(conf->host) : NULL;
 	health_init(&u->health, u->conf.name);
 	pthread_mutex_init(&u->places_lock, NULL);
+	secure_init(&u->secure, u->conf.name, conf->opportunistic);
 	u->conf.tls = conf->tls ? tls_peer_ref(conf->tls) : NULL;
 	if (!u->conf.name || !u->conf.url || (conf->host && !u->conf.host)) {
 		upstream_unref(u);
@@ -128,6 +131,7 @@ void upstream_way_changed(struct upstream *u, uint64_t now_us)
 {
 	atomic_fetch_add(&u->ways, 1);
 	health_begin_anew(&u->health, now_us);
+	secure_begin_anew(&u->secure);
 }
 
 void upstream_slept(struct upstream *u, uint64_t now_us)
@@ -144,7 +148,7 @@ bool upstream_is(const struct upstream *u, const struct upstream_conf *conf)
 {
 	return !strcmp(u->conf.url, conf->url) && !strcmp(u->conf.name, conf->name) &&
 	       tls_peer_equal(u->conf.tls, conf->tls) && u->conf.http.method == conf->http.method &&
-	       u->conf.trusted == conf->trusted;
+	       u->conf.trusted == conf->trusted && u->conf.opportunistic == conf->opportunistic;
 }
 
 struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
@@ -159,7 +163,8 @@ struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
 	c->stats = &u->stats[env->worker];
 	c->ways = atomic_load(&u->ways);
 	c->prober = prober_new(c);
-	if (!c->prober) {
+	c->look = u->conf.opportunistic ? secure_look_new(c) : NULL;
+	if (!c->prober || (u->conf.opportunistic && !c->look)) {
 		channel_unref(c);
 		return NULL;
 	}
@@ -177,6 +182,7 @@ void channel_unref(struct channel *c)
 	if (!c || --c->refs > 0)
 		return;
 	prober_free(c->prober);
+	secure_look_free(c->look);
 	for (unsigned i = 0; i < TRANSPORT_KINDS; i++)
 		transport_close(c->transport[i]);
 	upstream_unref(c->upstream);
@@ -195,18 +201,31 @@ static void channel_look_at_way(struct channel *c)
 		transport_renew(c->transport[i]);
 }
 
+/* In clear an opportunistic upstream is asked where DNS is (RFC 8310 s. 5). */
+static void channel_places(const struct channel *c, enum transport_kind kind, struct addr_list *out)
+{
+	upstream_places(c->upstream, out);
+	if (!c->upstream->conf.opportunistic || transport_kind_is_encrypted(kind))
+		return;
+	for (unsigned i = 0; i < out->count; i++)
+		addr_set_port(&out->at[i], CLEAR_PORT);
+}
+
 /* What goes out from now on goes where the upstream is. */
 static void channel_look_at_places(struct channel *c)
 {
-	uint32_t         moves = atomic_load_explicit(&c->upstream->moves, memory_order_acquire);
-	struct addr_list places;
+	uint32_t moves = atomic_load_explicit(&c->upstream->moves, memory_order_acquire);
 
 	if (moves == c->moves)
 		return;
 	c->moves = moves;
-	upstream_places(c->upstream, &places);
-	for (unsigned i = 0; i < TRANSPORT_KINDS && places.count; i++)
-		transport_aim(c->transport[i], &places);
+	for (unsigned i = 0; i < TRANSPORT_KINDS; i++) {
+		struct addr_list places;
+
+		channel_places(c, (enum transport_kind)i, &places);
+		if (places.count)
+			transport_aim(c->transport[i], &places);
+	}
 }
 
 static void channel_on_opened(void *arg, const struct transport_opening *how)
@@ -216,14 +235,21 @@ static void channel_on_opened(void *arg, const struct transport_opening *how)
 
 	upstream_lead(c->upstream, how->to);
 	health_note_fault(&c->upstream->health, NULL);
+	if (how->handshake_us)
+		secure_on_opened(&c->upstream->secure, how->doubt);
 	histogram_add(&stats->connect, how->connect_us, 1);
 	if (how->handshake_us)
 		histogram_add(how->resumed ? &stats->resumption : &stats->handshake, how->handshake_us, 1);
 }
 
-static void channel_on_insecure(void *arg, const char *why)
+static void channel_on_failed(void *arg, int error, const char *why)
 {
-	health_note_fault(&((struct channel *)arg)->upstream->health, why);
+	struct channel  *c = arg;
+	struct upstream *u = c->upstream;
+
+	if (why && !u->conf.opportunistic)
+		health_note_fault(&u->health, why);
+	secure_on_failed(&u->secure, error, why, clock_mono_us(c->env->clock));
 }
 
 struct transport *channel_transport(struct channel *c, enum transport_kind kind)
@@ -236,7 +262,7 @@ struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 		.tls = transport_kind_is_encrypted(kind) ? u->tls : NULL,
 		.http = kind == TRANSPORT_HTTPS ? &u->http : NULL,
 		.opened = channel_on_opened,
-		.insecure = channel_on_insecure,
+		.failed = transport_kind_is_encrypted(kind) ? channel_on_failed : NULL,
 		.arg = c,
 	};
 
@@ -246,7 +272,7 @@ struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 	channel_look_at_places(c);
 	if (c->transport[kind])
 		return c->transport[kind];
-	upstream_places(c->upstream, &places);
+	channel_places(c, kind, &places);
 	if (!places.count)
 		return NULL;
 	c->transport[kind] = c->env->maker->make(c->env->maker, kind, &places.at[0], &conf);

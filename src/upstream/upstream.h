@@ -16,6 +16,7 @@
 #include "stats/stats.h"
 #include "upstream/conf.h"
 #include "upstream/health.h"
+#include "upstream/secure.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -37,6 +38,7 @@ struct upstream {
 	/* The server rejects EDNS until then (CLOCK_BOOTTIME, ms; RFC 6891 s. 6.2.2). */
 	_Atomic uint64_t     no_edns_until_ms;
 	struct health        health;
+	struct secure        secure;
 	/* How often the way to it has changed: a channel that has not seen that renews its transports. */
 	_Atomic uint32_t     ways;
 	_Atomic uint64_t     slept_us;
@@ -52,11 +54,22 @@ struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_
 struct upstream *upstream_ref(struct upstream *u);
 void             upstream_unref(struct upstream *u);	/* NULL is fine */
 
-/* The stream that it is asked over: all the time, or when UDP will not do. */
+/* Is it asked in clear, now? */
+static inline bool upstream_is_clear(const struct upstream *u)
+{
+	return (u->conf.proto != UPSTREAM_TLS && u->conf.proto != UPSTREAM_HTTPS) || secure_is_off(&u->secure);
+}
+
+/* Is it asked by UDP first, now? */
+static inline bool upstream_by_udp(const struct upstream *u)
+{
+	return u->conf.proto != UPSTREAM_TCP && upstream_is_clear(u);
+}
+
+/* The stream that it is asked over, now: all the time, or when UDP will not do. */
 static inline enum transport_kind upstream_stream(const struct upstream *u)
 {
-	return u->conf.proto == UPSTREAM_TLS   ? TRANSPORT_TLS :
-	       u->conf.proto == UPSTREAM_HTTPS ? TRANSPORT_HTTPS : TRANSPORT_TCP;
+	return upstream_is_clear(u) ? TRANSPORT_TCP : u->conf.proto == UPSTREAM_HTTPS ? TRANSPORT_HTTPS : TRANSPORT_TLS;
 }
 
 /* The network towards it has changed: connections are suspect, and what was held against it is void.  Any thread. */
@@ -97,6 +110,7 @@ struct channel {
 	const struct upstream_env *env;		/* borrowed */
 	struct stats_upstream     *stats;	/* upstream->stats[worker] */
 	struct prober             *prober;
+	struct secure_look        *look;	/* whether TLS may be had again; NULL: there is no question of it */
 	struct transport          *transport[TRANSPORT_KINDS];	/* NULL: not yet */
 	uint32_t                   ways;	/* upstream->ways, as seen last */
 	uint32_t                   moves;	/* upstream->moves, when the transports were aimed */

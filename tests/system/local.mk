@@ -43,6 +43,7 @@ EXTRA_DIST += \
 	tests/system/test_names.py \
 	tests/system/test_negative.py \
 	tests/system/test_network.py \
+	tests/system/test_opportunistic.py \
 	tests/system/test_overload.py \
 	tests/system/test_page.py \
 	tests/system/test_schedule.py \

@@ -129,13 +129,14 @@ class DotUpstream(Upstream):
 
     scheme, alpn = "tls", ("dot",)
 
-    def __init__(self, cert, ca, *, name=NAME, port=0, **tls):
+    def __init__(self, cert, ca, *, name=NAME, host="127.0.0.1", port=0,
+                 **tls):
         self.ca, self.name = ca, name
         self.hellos, self.tried = [], 0
         self.heard = 0          # messages, larder's own questions included
         self._names = {}
         self.set_certificate(cert, **tls)
-        super().__init__(udp=False, port=port)
+        super().__init__(host, port, udp=False)
 
     def set_certificate(self, cert, **tls):
         """From the next connection on."""

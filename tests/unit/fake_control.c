@@ -96,7 +96,7 @@ static void fake_upstream(struct control_upstream *up, const char *name, const c
 	histogram_add(&s.handshake, 21000, sent / 96);
 	histogram_add(&s.resumption, 12000, sent / 48);
 	*up = (struct control_upstream){
-		.name = name, .url = url, .now_us = 200000000,
+		.name = name, .url = url, .now_us = 200000000, .level = "clear",
 		.health = { .p50_us = 20000, .p75_us = 21000, .p99_us = 90000, .hedge_us = 24000, .timeout_us = 360000,
 		            .early = -4 },
 	};

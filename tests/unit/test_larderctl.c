@@ -243,8 +243,8 @@ static void test_upstreams(void **state)
 
 	serve(f, HEALTHY);
 	assert_int_equal(run(f, verb_upstreams, PLAIN), LARDERCTL_OK);
-	check_has(f->out, "office           good   20 ms  90 ms        24 ms          360 ms  0\n");
-	check_has(f->out, "tcp://192.0.2.2  open       -      -            -           1.0 s  3 (silent 2, servfail 1)  "
+	check_has(f->out, "office           good   clear  20 ms  90 ms        24 ms          360 ms  0\n");
+	check_has(f->out, "tcp://192.0.2.2  open   clear      -      -            -           1.0 s  3 (silent 2, servfail 1)  "
 			  "servfail for 3 min, next probe in 3.5 s\n");
 }
 

@@ -1,0 +1,194 @@
+/* secure.c - what was reached, and when to try for more. */
+#include "upstream/secure.h"
+
+#include "base/log.h"
+#include "dns/message.h"
+#include "upstream/exchange.h"
+#include "upstream/upstream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_FIRST_US UINT64_C(10000000)
+#define LOOK_MAX_US   UINT64_C(3600000000)
+#define LOOK_TIME_US  UINT64_C(10000000)	/* a look that has ended without a word is over by then */
+
+const char *const secure_level_names[] = {
+	[SECURE_UNKNOWN] = "unknown",
+	[SECURE_CLEAR] = "clear",
+	[SECURE_ENCRYPTED] = "encrypted",
+	[SECURE_AUTHENTICATED] = "authenticated",
+};
+
+void secure_init(struct secure *s, const char *name, bool may_be_off)
+{
+	memset(s, 0, sizeof *s);
+	s->name = name;
+	s->may_be_off = may_be_off;
+}
+
+/* ---- what was reached ---- */
+
+static void secure_tell(const struct secure *s, enum secure_level level, const char *doubt)
+{
+	static const char *const words[] = {
+		[SECURE_UNKNOWN] = "",
+		[SECURE_CLEAR] = "asked in clear text",
+		[SECURE_ENCRYPTED] = "asked over TLS, not authenticated",
+		[SECURE_AUTHENTICATED] = "asked over TLS, authenticated",
+	};
+	const struct log_field fields[] = { { "LARDER_UPSTREAM", s->name }, { NULL, NULL } };
+
+	log_event(LOG_LEVEL_NOTICE, fields, "upstream %s: %s%s%s", s->name, words[level], doubt ? ": " : "",
+	          doubt ? doubt : "");
+}
+
+/* Told where it could have been another one. */
+static void secure_reach(struct secure *s, enum secure_level level, const char *doubt)
+{
+	const char *before = atomic_exchange(&s->doubt, doubt);
+
+	if ((atomic_exchange(&s->level, (uint8_t)level) != level || before != doubt) && s->may_be_off)
+		secure_tell(s, level, doubt);
+}
+
+void secure_on_opened(struct secure *s, const char *doubt)
+{
+	if (!secure_is_off(s))	/* else it takes an answer */
+		secure_reach(s, doubt ? SECURE_ENCRYPTED : SECURE_AUTHENTICATED, doubt);
+}
+
+void secure_on_clear(struct secure *s)
+{
+	if (!s->may_be_off && atomic_load_explicit(&s->level, memory_order_relaxed) != SECURE_CLEAR)
+		atomic_store_explicit(&s->level, SECURE_CLEAR, memory_order_relaxed);
+}
+
+/* ---- off and on ---- */
+
+static const char *secure_in_words(int error, const char *why)
+{
+	if (why)
+		return why;
+	switch (error) {
+	case -ECONNREFUSED:
+		return "nobody listens at the TLS port";
+	case -ETIMEDOUT:
+		return "no answer from the TLS port";
+	default:
+		return "the TLS port does not speak TLS";
+	}
+}
+
+/* Does this say something about the server, rather than about us or the network? */
+static bool secure_is_telling(int error)
+{
+	return error == -ECONNREFUSED || error == -ETIMEDOUT || error == -ECONNRESET || error == -EPROTO ||
+	       error == -EHOSTUNREACH;
+}
+
+void secure_on_failed(struct secure *s, int error, const char *why, uint64_t now_us)
+{
+	uint32_t n;
+	uint64_t wait_us;
+
+	if (!s->may_be_off || !secure_is_telling(error))
+		return;
+	n = atomic_fetch_add(&s->failures, 1);
+	wait_us = n < 16 ? LOOK_FIRST_US << n : LOOK_MAX_US;
+	atomic_store(&s->look_us, now_us + (wait_us < LOOK_MAX_US ? wait_us : LOOK_MAX_US));
+	atomic_store(&s->off, true);
+	secure_reach(s, SECURE_CLEAR, secure_in_words(error, why));
+}
+
+void secure_on_seen(struct secure *s)
+{
+	atomic_store(&s->failures, 0);
+	atomic_store(&s->off, false);
+}
+
+void secure_begin_anew(struct secure *s)
+{
+	secure_on_seen(s);
+}
+
+bool secure_take_look(struct secure *s, uint64_t now_us)
+{
+	uint64_t due_us = atomic_load_explicit(&s->look_us, memory_order_relaxed);
+
+	return secure_is_off(s) && now_us >= due_us &&
+	       atomic_compare_exchange_strong(&s->look_us, &due_us, now_us + LOOK_TIME_US);
+}
+
+/* ---- one worker's look ---- */
+
+struct secure_look {
+	struct channel          *channel;	/* borrowed: it owns us */
+	struct exchange          exchange;
+	struct exchange_question question;
+	struct dns_name          root;
+	bool                     asking;
+};
+
+struct secure_look *secure_look_new(struct channel *c)
+{
+	struct secure_look *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return NULL;
+	l->channel = c;
+	l->root.len = 1;
+	return l;
+}
+
+void secure_look_free(struct secure_look *l)
+{
+	if (!l)
+		return;
+	if (l->asking)
+		exchange_end(&l->exchange);
+	free(l);
+}
+
+/* Whatever was said, it was said over TLS.  That there was none, the transport has told. */
+static void secure_look_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+                                 const struct dns_name *target)
+{
+	struct secure_look *l = x->channel->look;
+	struct secure      *s = &x->channel->upstream->secure;
+
+	(void)answer, (void)target;
+	if (event == EXCHANGE_CASE)
+		return;
+	l->asking = false;
+	if (event == EXCHANGE_LOST)
+		return;
+	secure_on_seen(s);
+	secure_reach(s, x->send.doubt ? SECURE_ENCRYPTED : SECURE_AUTHENTICATED, x->send.doubt);
+}
+
+void secure_look_if_due(struct secure_look *l, uint64_t now_us)
+{
+	struct upstream *u;
+
+	if (!l)
+		return;
+	u = l->channel->upstream;
+	if (!secure_take_look(&u->secure, now_us))
+		return;
+	if (l->asking)			/* the last one was never answered */
+		exchange_end(&l->exchange);
+	l->question = (struct exchange_question){
+		.scrub = { .qname = l->root.octets, .qname_len = l->root.len, .qtype = DNS_NS,
+		           .ttl = { .max_s = 1, .negative_max_s = 1 } },
+		.edns_size = l->channel->env->edns_size,
+	};
+	l->exchange.question = &l->question;
+	l->exchange.channel = l->channel;
+	l->exchange.on_event = secure_look_on_event;
+	l->exchange.on_spare = NULL;
+	l->exchange.send.apart = false;
+	l->asking = exchange_start(&l->exchange,
+	                           u->conf.proto == UPSTREAM_HTTPS ? TRANSPORT_HTTPS : TRANSPORT_TLS) == 0;
+}

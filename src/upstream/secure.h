@@ -1,0 +1,72 @@
+/* secure.h - how well questions to an upstream are protected, and when that changes (RFC 8310 s. 5).
+ *
+ * A strict upstream is asked over authenticated TLS or not at all, a plain one in
+ * clear.  An opportunistic one gets what can be had:
+ *
+ *                    no TLS there
+ *      TLS on ────────────────────────> off, asked in clear at port 53
+ *        ^  <──────────────────────────┘
+ *          a look, at most an hour later, was answered over TLS
+ *
+ * Clients' questions do not wait for a look: it has a question of its own.  Each
+ * in vain doubles the time to the next, from 10 s to an hour (RFC 7858 s. 3.1).
+ *
+ * Shared by all workers; nothing here has a lock.
+ */
+#ifndef LARDER_UPSTREAM_SECURE_H
+#define LARDER_UPSTREAM_SECURE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum secure_level {
+	SECURE_UNKNOWN,		/* it has not been asked yet */
+	SECURE_CLEAR,
+	SECURE_ENCRYPTED,	/* by whoever answers there */
+	SECURE_AUTHENTICATED,
+};
+
+extern const char *const secure_level_names[];
+
+struct channel;
+struct secure_look;
+
+struct secure {
+	const char            *name;	/* the upstream's; borrowed */
+	bool                   may_be_off;	/* opportunistic */
+	_Atomic uint8_t        level;	/* enum secure_level of what was opened last */
+	_Atomic(const char *)  doubt;	/* why it is no better, a text that lasts; NULL: it could not be */
+	_Atomic bool           off;
+	_Atomic uint32_t       failures;	/* in a row */
+	_Atomic uint64_t       look_us;	/* while off: when the next look is due, CLOCK_MONOTONIC */
+};
+
+void secure_init(struct secure *s, const char *name, bool may_be_off);
+/* A stream was opened over TLS.  doubt: why it is not authenticated; NULL: it is. */
+void secure_on_opened(struct secure *s, const char *doubt);
+/* None could be.  why as from the transport. */
+void secure_on_failed(struct secure *s, int error, const char *why, uint64_t now_us);
+/* A look was answered over TLS. */
+void secure_on_seen(struct secure *s);
+/* A question was answered in clear. */
+void secure_on_clear(struct secure *s);
+/* The network has changed: nothing is known any more. */
+void secure_begin_anew(struct secure *s);
+/* Is a look due?  True to one only. */
+bool secure_take_look(struct secure *s, uint64_t now_us);
+
+static inline bool secure_is_off(const struct secure *s)
+{
+	return atomic_load_explicit(&s->off, memory_order_relaxed);
+}
+
+/* ---- one worker's look ---- */
+
+/* NULL: no memory.  Borrows c, which owns it. */
+struct secure_look *secure_look_new(struct channel *c);
+void                secure_look_free(struct secure_look *l);	/* NULL is fine */
+/* A question goes out in clear: looks whether it still has to, if that is due. */
+void                secure_look_if_due(struct secure_look *l, uint64_t now_us);
+
+#endif
