@@ -193,7 +193,7 @@ static void build_allow(struct build *b)
 struct build_source {
 	struct conf_url            url;
 	const struct conf_text    *t;		/* where the URL stands */
-	const struct conf_setting *pins, *ca, *method, *trusted, *profile;	/* what its section says; NULL: nothing */
+	const struct conf_setting *pins, *ca, *method, *trusted, *profile, *upgrade;	/* what its section says; NULL: nothing */
 };
 
 static void build_source_init(struct build_source *s, const struct conf_setting *entry, const struct conf_text *t)
@@ -207,6 +207,7 @@ static void build_source_init(struct build_source *s, const struct conf_setting 
 	s->method = conf_setting_find_part(entry, "upstreams.*.method");
 	s->trusted = conf_setting_find_part(entry, "upstreams.*.trusted");
 	s->profile = conf_setting_find_part(entry, "upstreams.*.profile");
+	s->upgrade = conf_setting_find_part(entry, "upstreams.*.upgrade");
 }
 
 static bool build_is_trusted(struct build *b, const struct build_source *s)
@@ -243,12 +244,23 @@ static bool build_source_is_opportunistic(const struct build_source *s)
 	return v.number;
 }
 
+/* A plain upstream that is to be asked where it offers TLS. */
+static bool build_source_is_upgraded(const struct build *b, const struct build_source *s)
+{
+	union conf_value v = { .number = b->c->upgrade };
+
+	if (s->upgrade && s->upgrade->count)
+		build_value(&conf_options[conf_option_index("upstreams.*.upgrade")], &s->upgrade->texts[0], &v);
+	return v.number && !conf_url_is_encrypted(&s->url) && !*s->url.host;
+}
+
 /* What does not go together. */
 static bool build_source_is_sound(struct build *b, const struct build_source *s)
 {
 	bool                       encrypted = conf_url_is_encrypted(&s->url), named = *s->url.name;
 	bool                       bad_profile = s->profile && !s->profile->count;	/* which has been said */
-	const struct conf_setting *misplaced = encrypted ? NULL : s->pins ? s->pins : s->ca ? s->ca : s->profile;
+	const struct conf_setting *misplaced = encrypted ? NULL : s->pins ? s->pins :
+						     s->ca && !build_source_is_upgraded(b, s) ? s->ca : s->profile;
 
 	if (misplaced)
 		BUILD_MISTAKE(b, &misplaced->key.at, "\"%s\" is for tls:// and https:// upstreams only",
@@ -261,7 +273,13 @@ static bool build_source_is_sound(struct build *b, const struct build_source *s)
 			      "\"profile\" must be strict");
 	else if (s->method && s->url.proto != UPSTREAM_HTTPS)
 		BUILD_MISTAKE(b, &s->method->key.at, "\"method\" is for https:// upstreams only");
-	else if (s->ca && !named)
+	else if (s->upgrade && encrypted)
+		BUILD_MISTAKE(b, &s->upgrade->key.at, "\"upgrade\" is for plain upstreams; this one is asked over TLS "
+			      "anyway");
+	else if (s->upgrade && *s->url.host)
+		BUILD_MISTAKE(b, &s->upgrade->key.at, "\"upgrade\" needs an address, for which the server it leads to has "
+			      "to have a certificate");
+	else if (s->ca && encrypted && !named)
 		BUILD_MISTAKE(b, &s->ca->key.at, "\"ca\" needs a name to look for in certificates: "
 			      "give the URL one, as in tls://192.0.2.1#dns.example");
 	else if (encrypted && !named && !s->pins && !build_source_is_opportunistic(s) && !bad_profile)
@@ -288,9 +306,13 @@ static struct tls_trust *build_system_trust(struct build *b, const struct conf_t
 	struct tls_peer *old;
 	int              err = 0;
 
-	for (size_t i = 0; !b->system && build_old_peer(b, i, &old); i++)
-		if (old && tls_trust_is_system(tls_peer_trust(old)))
-			b->system = tls_trust_ref(tls_peer_trust(old));
+	for (size_t i = 0; !b->system && build_old_peer(b, i, &old); i++) {
+		struct tls_trust *known = old ? tls_peer_trust(old) :
+		                          i < b->running->upstream_count ? b->running->upstreams[i].trust : NULL;
+
+		if (known && tls_trust_is_system(known))
+			b->system = tls_trust_ref(known);
+	}
 	if (!b->system)
 		err = tls_trust_load(TLS_TRUST_SYSTEM, &b->system);
 	if (err == -ENODATA) {
@@ -310,7 +332,7 @@ static struct tls_trust *build_trust(struct build *b, const struct build_source 
 
 	if (s->ca && !s->ca->count)	/* bad, which has been said */
 		return NULL;
-	file = *s->url.name ? s->ca ? s->ca->texts[0].text : TLS_TRUST_SYSTEM : TLS_TRUST_NOBODY;
+	file = *s->url.name || !conf_url_is_encrypted(&s->url) ? s->ca ? s->ca->texts[0].text : TLS_TRUST_SYSTEM : TLS_TRUST_NOBODY;
 	if (file == TLS_TRUST_SYSTEM)
 		return build_system_trust(b, s->t);
 	err = tls_trust_load(file, &trust);
@@ -454,10 +476,13 @@ static bool build_fill(struct build *b, const struct build_source *s, const char
 		u->http.method = (enum h2_method)v.number;
 	}
 	u->trusted = build_is_trusted(b, s);
+	u->upgrade = build_source_is_upgraded(b, s);
+	u->trust = u->upgrade ? build_trust(b, s) : NULL;
 	u->name = build_copy(b, text);	/* until build_names() */
 	u->url = build_copy(b, text);
 	u->tls = conf_url_is_encrypted(&s->url) ? build_peer(b, s) : NULL;
-	return u->name && u->url && (u->host || !*s->url.host) && (u->tls || !conf_url_is_encrypted(&s->url));
+	return u->name && u->url && (u->host || !*s->url.host) && (u->tls || !conf_url_is_encrypted(&s->url)) &&
+	       (u->trust || !u->upgrade);
 }
 
 static void build_empty(struct upstream_conf *u)
@@ -466,6 +491,7 @@ static void build_empty(struct upstream_conf *u)
 	free(u->url);
 	free(u->host);
 	tls_peer_unref(u->tls);
+	tls_trust_unref(u->trust);
 	memset(u, 0, sizeof *u);
 }
 

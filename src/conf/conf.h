@@ -54,6 +54,7 @@ struct conf {
 	bool                  from_resolv;	/* forward came from a resolv.conf */
 	char                 *resolv_file;	/* the file to watch; NULL when forward is set */
 
+	bool                  upgrade;		/* plain upstreams, unless they say otherwise */
 	enum upstream_policy  choice;		/* for routes without their own */
 	struct upstream_times times;		/* max_flights is the process's; workers divide */
 	struct cache_conf     cache;

@@ -8,6 +8,7 @@ liblarder_a_SOURCES += \
 	src/dns/record.c src/dns/record.h \
 	src/dns/rrtype.c src/dns/rrtype.h \
 	src/dns/scrub.c src/dns/scrub.h \
+	src/dns/svcb.c src/dns/svcb.h \
 	src/dns/text.c src/dns/text.h \
 	src/dns/wire.h
 EXTRA_DIST += src/dns/README.md

@@ -160,6 +160,11 @@ void tls_trust_unref(struct tls_trust *t)
 	free(t);
 }
 
+bool tls_trust_equal(const struct tls_trust *a, const struct tls_trust *b)
+{
+	return a == b || (a && b && a->system == b->system && !memcmp(a->digest, b->digest, TLS_DIGEST_LEN));
+}
+
 bool tls_trust_is_system(const struct tls_trust *t)
 {
 	return t->system;

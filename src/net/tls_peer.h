@@ -51,6 +51,7 @@ struct tls_trust;
 int  tls_trust_load(const char *file, struct tls_trust **out);
 struct tls_trust *tls_trust_ref(struct tls_trust *t);
 void tls_trust_unref(struct tls_trust *t);	/* NULL is fine */
+bool tls_trust_equal(const struct tls_trust *a, const struct tls_trust *b);	/* NULL equals NULL */
 bool tls_trust_is_system(const struct tls_trust *t);
 gnutls_certificate_credentials_t tls_trust_credentials(const struct tls_trust *t);
 gnutls_priority_t                tls_trust_priority(const struct tls_trust *t);

@@ -16,6 +16,7 @@ enum upstream_proto {
 };
 
 struct tls_peer;
+struct tls_trust;
 
 /* How a route chooses among its upstreams. */
 enum upstream_policy {
@@ -36,6 +37,8 @@ struct upstream_conf {
 	uint16_t            port;	/* of host */
 	bool                trusted;	/* it is who it should be, and its AD flag is believed (RFC 4035 s. 4.6) */
 	struct tls_peer    *tls;	/* TLS and HTTPS: whom to expect; a reference */
+	bool                upgrade;	/* in clear, but TLS where the server says that it offers that (RFC 9462) … */
+	struct tls_trust   *trust;	/* … vouched for by these; a reference */
 	bool                opportunistic;	/* TLS and HTTPS if possible, else in clear, at port 53 */
 	struct h2_target    http;	/* HTTPS */
 };

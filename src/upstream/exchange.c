@@ -476,5 +476,6 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	channel_count(x->channel, UPSTREAM_SENT);
 	if (!transport_kind_is_encrypted(kind))
 		secure_look_if_due(x->channel->look, x->started_us);
+	upgrade_if_due(x->channel->upgrade, x->started_us);
 	return 0;
 }

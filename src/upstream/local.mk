@@ -7,5 +7,6 @@ liblarder_a_SOURCES += \
 	src/upstream/host.c src/upstream/host.h \
 	src/upstream/prober.c src/upstream/prober.h \
 	src/upstream/secure.c src/upstream/secure.h \
+	src/upstream/upgrade.c src/upstream/upgrade.h \
 	src/upstream/upstream.c src/upstream/upstream.h
 EXTRA_DIST += src/upstream/README.md

@@ -21,11 +21,14 @@ const char *const secure_level_names[] = {
 	[SECURE_AUTHENTICATED] = "authenticated",
 };
 
-void secure_init(struct secure *s, const char *name, bool may_be_off)
+void secure_init(struct secure *s, const char *name, bool may_change, bool begins_off, enum transport_kind kind)
 {
 	memset(s, 0, sizeof *s);
 	s->name = name;
-	s->may_be_off = may_be_off;
+	s->may_change = may_change;
+	s->begins_off = begins_off;
+	atomic_init(&s->kind, (uint8_t)kind);
+	atomic_init(&s->off, begins_off);
 }
 
 /* ---- what was reached ---- */
@@ -49,7 +52,7 @@ static void secure_reach(struct secure *s, enum secure_level level, const char *
 {
 	const char *before = atomic_exchange(&s->doubt, doubt);
 
-	if ((atomic_exchange(&s->level, (uint8_t)level) != level || before != doubt) && s->may_be_off)
+	if ((atomic_exchange(&s->level, (uint8_t)level) != level || before != doubt) && s->may_change)
 		secure_tell(s, level, doubt);
 }
 
@@ -61,13 +64,13 @@ void secure_on_opened(struct secure *s, const char *doubt)
 
 void secure_on_clear(struct secure *s)
 {
-	if (!s->may_be_off && atomic_load_explicit(&s->level, memory_order_relaxed) != SECURE_CLEAR)
+	if (!s->may_change && atomic_load_explicit(&s->level, memory_order_relaxed) != SECURE_CLEAR)
 		atomic_store_explicit(&s->level, SECURE_CLEAR, memory_order_relaxed);
 }
 
 /* ---- off and on ---- */
 
-static const char *secure_in_words(int error, const char *why)
+const char *secure_in_words(int error, const char *why)
 {
 	if (why)
 		return why;
@@ -93,7 +96,7 @@ void secure_on_failed(struct secure *s, int error, const char *why, uint64_t now
 	uint32_t n;
 	uint64_t wait_us;
 
-	if (!s->may_be_off || !secure_is_telling(error))
+	if (!s->may_change || !secure_is_telling(error))
 		return;
 	n = atomic_fetch_add(&s->failures, 1);
 	wait_us = n < 16 ? LOOK_FIRST_US << n : LOOK_MAX_US;
@@ -102,23 +105,38 @@ void secure_on_failed(struct secure *s, int error, const char *why, uint64_t now
 	secure_reach(s, SECURE_CLEAR, secure_in_words(error, why));
 }
 
-void secure_on_seen(struct secure *s)
+void secure_on_seen(struct secure *s, enum transport_kind kind, const char *doubt)
 {
 	atomic_store(&s->failures, 0);
+	atomic_store(&s->kind, (uint8_t)kind);
 	atomic_store(&s->off, false);
+	secure_reach(s, doubt ? SECURE_ENCRYPTED : SECURE_AUTHENTICATED, doubt);
+}
+
+void secure_on_unseen(struct secure *s, const char *why, uint64_t now_us, uint64_t wait_us)
+{
+	atomic_store(&s->off, true);
+	secure_look_again(s, now_us + wait_us);
+	secure_reach(s, SECURE_CLEAR, why);
 }
 
 void secure_begin_anew(struct secure *s)
 {
-	secure_on_seen(s);
+	atomic_store(&s->failures, 0);
+	atomic_store(&s->look_us, 0);
+	atomic_store(&s->off, s->begins_off);
 }
 
 bool secure_take_look(struct secure *s, uint64_t now_us)
 {
 	uint64_t due_us = atomic_load_explicit(&s->look_us, memory_order_relaxed);
 
-	return secure_is_off(s) && now_us >= due_us &&
-	       atomic_compare_exchange_strong(&s->look_us, &due_us, now_us + LOOK_TIME_US);
+	return now_us >= due_us && atomic_compare_exchange_strong(&s->look_us, &due_us, now_us + LOOK_TIME_US);
+}
+
+void secure_look_again(struct secure *s, uint64_t at_us)
+{
+	atomic_store(&s->look_us, at_us);
 }
 
 /* ---- one worker's look ---- */
@@ -164,8 +182,7 @@ static void secure_look_on_event(struct exchange *x, enum exchange_event event, 
 	l->asking = false;
 	if (event == EXCHANGE_LOST)
 		return;
-	secure_on_seen(s);
-	secure_reach(s, x->send.doubt ? SECURE_ENCRYPTED : SECURE_AUTHENTICATED, x->send.doubt);
+	secure_on_seen(s, x->kind, x->send.doubt);
 }
 
 void secure_look_if_due(struct secure_look *l, uint64_t now_us)
@@ -175,7 +192,7 @@ void secure_look_if_due(struct secure_look *l, uint64_t now_us)
 	if (!l)
 		return;
 	u = l->channel->upstream;
-	if (!secure_take_look(&u->secure, now_us))
+	if (!secure_is_off(&u->secure) || !secure_take_look(&u->secure, now_us))
 		return;
 	if (l->asking)			/* the last one was never answered */
 		exchange_end(&l->exchange);

@@ -29,7 +29,11 @@ struct upstream *upstream_new(const struct upstream_conf *conf, unsigned worker_
 	u->conf.host = conf->host ? strdup(conf->host) : NULL;
 	health_init(&u->health, u->conf.name);
 	pthread_mutex_init(&u->places_lock, NULL);
-	secure_init(&u->secure, u->conf.name, conf->opportunistic);
+	secure_init(&u->secure, u->conf.name, conf->opportunistic || conf->upgrade,
+	            conf->proto == UPSTREAM_UDP || conf->proto == UPSTREAM_TCP,
+	            conf->proto == UPSTREAM_HTTPS ? TRANSPORT_HTTPS : TRANSPORT_TLS);
+	designation_init(&u->designation);
+	u->conf.trust = conf->trust ? tls_trust_ref(conf->trust) : NULL;
 	u->conf.tls = conf->tls ? tls_peer_ref(conf->tls) : NULL;
 	if (!u->conf.name || !u->conf.url || (conf->host && !u->conf.host)) {
 		upstream_unref(u);
@@ -58,6 +62,8 @@ void upstream_unref(struct upstream *u)
 	free(u->conf.host);
 	tls_peer_unref(u->conf.tls);
 	pthread_mutex_destroy(&u->places_lock);
+	tls_trust_unref(u->conf.trust);
+	designation_done(&u->designation);
 	free(u);
 }
 
@@ -148,7 +154,8 @@ bool upstream_is(const struct upstream *u, const struct upstream_conf *conf)
 {
 	return !strcmp(u->conf.url, conf->url) && !strcmp(u->conf.name, conf->name) &&
 	       tls_peer_equal(u->conf.tls, conf->tls) && u->conf.http.method == conf->http.method &&
-	       u->conf.trusted == conf->trusted && u->conf.opportunistic == conf->opportunistic;
+	       u->conf.trusted == conf->trusted && u->conf.opportunistic == conf->opportunistic &&
+	       u->conf.upgrade == conf->upgrade && tls_trust_equal(u->conf.trust, conf->trust);
 }
 
 struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
@@ -164,7 +171,8 @@ struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
 	c->ways = atomic_load(&u->ways);
 	c->prober = prober_new(c);
 	c->look = u->conf.opportunistic ? secure_look_new(c) : NULL;
-	if (!c->prober || (u->conf.opportunistic && !c->look)) {
+	c->upgrade = u->conf.upgrade ? upgrade_new(c) : NULL;
+	if (!c->prober || (u->conf.opportunistic && !c->look) || (u->conf.upgrade && !c->upgrade)) {
 		channel_unref(c);
 		return NULL;
 	}
@@ -183,6 +191,7 @@ void channel_unref(struct channel *c)
 		return;
 	prober_free(c->prober);
 	secure_look_free(c->look);
+	upgrade_free(c->upgrade);
 	for (unsigned i = 0; i < TRANSPORT_KINDS; i++)
 		transport_close(c->transport[i]);
 	upstream_unref(c->upstream);
@@ -236,7 +245,7 @@ static void channel_on_opened(void *arg, const struct transport_opening *how)
 	upstream_lead(c->upstream, how->to);
 	health_note_fault(&c->upstream->health, NULL);
 	if (how->handshake_us)
-		secure_on_opened(&c->upstream->secure, how->doubt);
+		secure_on_opened(&(c->of ? c->of : c)->upstream->secure, how->doubt);
 	histogram_add(&stats->connect, how->connect_us, 1);
 	if (how->handshake_us)
 		histogram_add(how->resumed ? &stats->resumption : &stats->handshake, how->handshake_us, 1);
@@ -247,9 +256,12 @@ static void channel_on_failed(void *arg, int error, const char *why)
 	struct channel  *c = arg;
 	struct upstream *u = c->upstream;
 
-	if (why && !u->conf.opportunistic)
+	if (why && !u->secure.may_change)
 		health_note_fault(&u->health, why);
-	secure_on_failed(&u->secure, error, why, clock_mono_us(c->env->clock));
+	if (c->of)
+		upgrade_on_failed(c->of->upgrade, c, error, why);
+	else
+		secure_on_failed(&u->secure, error, why, clock_mono_us(c->env->clock));
 }
 
 struct transport *channel_transport(struct channel *c, enum transport_kind kind)
@@ -270,6 +282,11 @@ struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 
 	channel_look_at_way(c);
 	channel_look_at_places(c);
+	if (c->upgrade && transport_kind_is_encrypted(kind)) {
+		struct channel *designated = upgrade_channel(c->upgrade);
+
+		return designated ? channel_transport(designated, upstream_stream(designated->upstream)) : NULL;
+	}
 	if (c->transport[kind])
 		return c->transport[kind];
 	channel_places(c, kind, &places);

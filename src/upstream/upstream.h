@@ -17,6 +17,7 @@
 #include "upstream/conf.h"
 #include "upstream/health.h"
 #include "upstream/secure.h"
+#include "upstream/upgrade.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -39,6 +40,7 @@ struct upstream {
 	_Atomic uint64_t     no_edns_until_ms;
 	struct health        health;
 	struct secure        secure;
+	struct designation   designation;
 	/* How often the way to it has changed: a channel that has not seen that renews its transports. */
 	_Atomic uint32_t     ways;
 	_Atomic uint64_t     slept_us;
@@ -57,7 +59,7 @@ void             upstream_unref(struct upstream *u);	/* NULL is fine */
 /* Is it asked in clear, now? */
 static inline bool upstream_is_clear(const struct upstream *u)
 {
-	return (u->conf.proto != UPSTREAM_TLS && u->conf.proto != UPSTREAM_HTTPS) || secure_is_off(&u->secure);
+	return secure_is_off(&u->secure);
 }
 
 /* Is it asked by UDP first, now? */
@@ -69,7 +71,8 @@ static inline bool upstream_by_udp(const struct upstream *u)
 /* The stream that it is asked over, now: all the time, or when UDP will not do. */
 static inline enum transport_kind upstream_stream(const struct upstream *u)
 {
-	return upstream_is_clear(u) ? TRANSPORT_TCP : u->conf.proto == UPSTREAM_HTTPS ? TRANSPORT_HTTPS : TRANSPORT_TLS;
+	return upstream_is_clear(u) ? TRANSPORT_TCP :
+	                              (enum transport_kind)atomic_load_explicit(&u->secure.kind, memory_order_relaxed);
 }
 
 /* The network towards it has changed: connections are suspect, and what was held against it is void.  Any thread. */
@@ -110,6 +113,8 @@ struct channel {
 	const struct upstream_env *env;		/* borrowed */
 	struct stats_upstream     *stats;	/* upstream->stats[worker] */
 	struct prober             *prober;
+	struct upgrade            *upgrade;	/* for one that is to be upgraded; or NULL */
+	struct channel            *of;		/* whose designated server this is; borrowed; NULL: nobody's */
 	struct secure_look        *look;	/* whether TLS may be had again; NULL: there is no question of it */
 	struct transport          *transport[TRANSPORT_KINDS];	/* NULL: not yet */
 	uint32_t                   ways;	/* upstream->ways, as seen last */

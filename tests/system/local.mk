@@ -59,6 +59,7 @@ EXTRA_DIST += \
 	tests/system/test_trace.py \
 	tests/system/test_walk.py \
 	tests/system/test_tickets.py \
+	tests/system/test_upgrade.py \
 	tests/system/test_watching.py \
 	tests/system/web.py
 

@@ -41,7 +41,7 @@ KEYS = {
     "edns-size", "case-mixing", "local-names", "control-socket",
     "state-directory", "metrics-listen", "metrics-hosts", "metrics-names",
     "slow-query", "log-level",
-    "policy", "route-policy", "tcp", "limits", "cache", "identity", "upstreams", "routes",
+    "upgrade", "policy", "route-policy", "tcp", "limits", "cache", "identity", "upstreams", "routes",
 }
 SUB_KEYS = {
     "tcp": {"idle", "clients", "per-client", "in-flight"},

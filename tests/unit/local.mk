@@ -59,6 +59,10 @@ unit_tests += tests/unit/test_answer
 tests_unit_test_answer_SOURCES = tests/unit/test_answer.c tests/unit/guard.h tests/unit/unit.h
 tests_unit_test_answer_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_svcb
+tests_unit_test_svcb_SOURCES = tests/unit/test_svcb.c tests/unit/guard.h tests/unit/unit.h
+tests_unit_test_svcb_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_compress
 tests_unit_test_compress_SOURCES = tests/unit/test_compress.c \
 	tests/unit/oracle.c tests/unit/oracle.h tests/unit/unit.h

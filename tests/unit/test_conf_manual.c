@@ -219,6 +219,7 @@ static const struct {
 	{ true, "{\"upstreams\": {\"a\": {\"url\": \"tls://192.0.2.1\","
 	        " \"pins\": [\"sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"]}}}" },
 	{ true, "{\"upstreams\": {\"a\": {\"url\": \"https://192.0.2.1\", \"method\": \"get\"}}}" },
+	{ true, "{\"upgrade\": true, \"upstreams\": {\"a\": {\"url\": \"192.0.2.1\", \"upgrade\": false}}}" },
 	{ true, "{\"upstreams\": {\"a\": {\"url\": \"tls://192.0.2.1\", \"profile\": \"opportunistic\"}}}" },
 	{ false, "{\"upstreams\": {\"a\": {\"url\": \"tls://192.0.2.1\", \"profile\": \"lax\"}}}" },
 	{ true, "{\"routes\": {\"corp.example\": [\"192.0.2.1\"], \"10.in-addr.arpa.\": [\"tcp://192.0.2.1\"]}}" },
