@@ -12,6 +12,7 @@ for as long as a real path would, or loses a connection without telling anyone.
 
 import base64
 import functools
+import os
 import queue
 import socket
 import ssl
@@ -549,6 +550,22 @@ class ClientHello:
 
 
 # --- larderd ----------------------------------------------------------------
+
+def streams(larder, port):
+    """How many sockets larderd has open to this port of a server."""
+    own = set()
+    for fd in os.listdir(f"/proc/{larder.pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{larder.pid}/fd/{fd}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            own.add(target[8:-1])
+    with open(f"/proc/{larder.pid}/net/tcp") as table:
+        rows = [line.split() for line in list(table)[1:]]
+    return sum(row[9] in own and int(row[2].split(":")[1], 16) == port
+               for row in rows)
+
 
 def larder_over(*servers, conf=None, **kw):
     """A larderd that asks these, which it calls u0, u1 …: fake servers, or

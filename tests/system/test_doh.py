@@ -381,6 +381,31 @@ def test_doh_12_goaway(doh, last):
         assert len(again) == {"0": 6, "some": 3, "max": 0}[last] + 1
 
 
+def test_doh_12_is_hung_up_on(doh):
+    """DOH-12: a server that says GOAWAY and keeps the connection: larder
+    closes it after the last answer, though it might have stayed idle."""
+    with larder_over(doh, conf={"resend-after": "1s"}) as larder:
+        asked(larder)
+        conn = doh.requests[-1].conn
+
+        def handler(ctx):
+            ctx.goaway(0x7fffffff)
+            time.sleep(0.05)
+            assert conn not in doh.closed, "before the answer"
+            ctx.default()
+
+        doh.handler = handler
+        assert asked(larder)[0].a() == A
+        assert doh.requests[-1].conn == conn
+        deadline = time.monotonic() + 3
+        while conn not in doh.closed:
+            assert time.monotonic() < deadline, "still open"
+            time.sleep(0.005)
+        doh.handler = harness.answer_default
+        assert asked(larder)[0].a() == A
+        assert doh.requests[-1].conn != conn
+
+
 def test_doh_13_one_stream_at_a_time(doh):
     """DOH-13: MAX_CONCURRENT_STREAMS 1: no connection has two open at once,
     not even a new one on which that has not been said yet; everybody is

@@ -9,6 +9,8 @@ test_doh.py has HTTPS, test_secure_servers.py the servers of others.
 
 import collections
 import contextlib
+import itertools
+import os
 import socket
 import ssl
 import struct
@@ -24,7 +26,7 @@ from clockshim import clock, clock_library, module_clock  # noqa: F401
 from harness import (NXDOMAIN, SERVFAIL, Opt, Upstream, fresh_name,
                      query, reply, rr)
 from secure import (NAME, ClientHello, DohUpstream, DotUpstream, Relay,
-                    larder_over, tls_records)
+                    larder_over, streams, tls_records)
 
 EDE_UNREACHED, EDE_TRANSPORT = 22, 23
 PADDING, KEEPALIVE = 12, 11
@@ -839,6 +841,62 @@ def test_failures_and_handshakes_are_counted(cert, ca, dot):
     assert of("upstream_handshake_duration_seconds_count", "u2") == 1
     assert of("upstream_resumption_duration_seconds_count", "u2") == 1
     assert of("upstream_connect_duration_seconds_count", "u2") == 2
+
+
+@BOTH
+def test_connections_are_bounded_and_closed(kind, cert, ca):
+    """Issue 5, item 2: whatever a server does to its connections, there are a
+    few at most, and when it is gone no descriptor is left behind."""
+    def close(ctx):
+        ctx.close()
+
+    def reset_it(ctx):
+        ctx.reset()
+
+    def answer_and_close(ctx):
+        ctx.default()
+        ctx.close()
+
+    def silence(ctx):
+        pass
+
+    def leave(ctx):
+        if kind is DohUpstream:
+            ctx.goaway(0)
+        else:
+            ctx.send_raw(b"\0\5junk!")
+
+    def cut(ctx):
+        ctx.send_raw(b"\0\0\0")
+        ctx.close()
+
+    deeds = itertools.cycle([close, harness.answer_default, reset_it, silence,
+                             answer_and_close, leave, cut, silence,
+                             harness.answer_default])
+    with kind(cert, ca) as server, larder_over(
+            server, conf={"resend-after": "30ms", "query-timeout": "300ms",
+                          "resolve-timeout": "500ms"}) as larder:
+        assert_answered(larder)
+        fds = len(os.listdir(f"/proc/{larder.pid}/fd"))
+
+        def handler(ctx):
+            with contextlib.suppress(OSError, ssl.SSLError):    # ended before
+                next(deeds)(ctx)
+
+        server.handler = handler
+        most, asking = 0, larder.udp_socket()
+        for _ in range(40):
+            for _ in range(3):
+                asking.send(query(fresh_name()))
+            time.sleep(0.02)
+            most = max(most, streams(larder, server.port))
+        assert len(server.hellos) > 10, "no connection was opened anew"
+        assert most <= 6, most
+        server.stop()
+        eventually(lambda: not streams(larder, server.port), 5, "left open")
+        asking.close()
+        eventually(lambda: len(os.listdir(f"/proc/{larder.pid}/fd")) <= fds,
+                   5, "descriptors")
 
 
 def in_two_pieces(ctx):
