@@ -4,6 +4,7 @@ liblarder_a_SOURCES += \
 	src/base/keep.c src/base/keep.h \
 	src/base/list.h \
 	src/base/log.c src/base/log.h \
+	src/base/ring.c src/base/ring.h \
 	src/base/rng.c src/base/rng.h \
 	src/base/siphash.c src/base/siphash.h \
 	src/base/timer.c src/base/timer.h \

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "control/interfaces.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ static const struct call_method {
 	const char           *name;
 	enum call_right       right;
 	void                (*run)(struct call *c);
-	struct call_parameter parameters[5];	/* ends with a NULL name */
+	struct call_parameter parameters[8];	/* ends with a NULL name */
 } call_methods[] = {
 	{ "org.varlink.service.GetInfo", CALL_COUNTERS, service_get_info, { { 0 } } },
 	{ "org.varlink.service.GetInterfaceDescription", CALL_COUNTERS,
@@ -60,6 +61,14 @@ static const struct call_method {
 	    { "checking_disabled", JSON_TRUE, false } } },
 	{ "io.larder.Slow", CALL_COUNTERS, larder_slow, { { 0 } } },	/* names only with CALL_NAMES */
 	{ "io.larder.CacheDump", CALL_NAMES, larder_cache_dump, { { 0 } } },
+	{ "io.larder.Monitor", CALL_NAMES, larder_monitor,
+	  { { "name", JSON_STRING, false },
+	    { "subtree", JSON_TRUE, false },
+	    { "type", JSON_STRING, false },
+	    { "rcode", JSON_STRING, false },
+	    { "outcome", JSON_STRING, false },
+	    { "client", JSON_STRING, false },
+	    { "slower_us", JSON_INTEGER, false } } },
 };
 
 void call_fail(struct call *c, const char *error, json_t *parameters)
@@ -81,6 +90,14 @@ void call_reply(struct call *c, json_t *parameters)
 void call_invalid(struct call *c, const char *parameter)
 {
 	call_fail(c, CALL_INVALID_PARAMETER, json_pack("{s:s}", "parameter", parameter));
+}
+
+void call_refuse(struct call *c, int err)
+{
+	if (err == -EBUSY)
+		call_fail(c, CALL_BUSY, json_object());
+	else
+		call_reply(c, NULL);
 }
 
 static bool call_type_fits(const json_t *value, json_type type)
@@ -284,9 +301,13 @@ enum call_next call_answer(const struct call_env *env, const char *message, size
 
 enum call_next call_stream_next(const struct call_env *env, struct call_stream *s, char **text)
 {
-	struct call c = { .ops = env->ops, .env = env };
-	bool        last = s->next(s, &c) || c.error;
+	struct call    c = { .ops = env->ops, .env = env };
+	enum call_step step = s->next(s, &c);
+	bool           last = step == CALL_STEP_LAST || c.error;
 
+	*text = NULL;
+	if (step == CALL_STEP_WAITS)
+		return CALL_STREAM_WAITS;
 	*text = call_finish(&c, !last);
 	if (!*text)
 		return CALL_WAS_LAST;

@@ -21,6 +21,7 @@ struct control_ops;
 #define CALL_PERMISSION_DENIED   "org.varlink.service.PermissionDenied"
 #define CALL_EXPECTED_MORE       "org.varlink.service.ExpectedMore"
 #define CALL_OUT_OF_MEMORY       "io.larder.OutOfMemory"
+#define CALL_BUSY                "io.larder.Busy"
 
 /* Who calls whom. */
 struct call_env {
@@ -31,11 +32,21 @@ struct call_env {
 
 struct call;
 
-/* A reply in pieces, made as fast as they are read. */
+enum call_step {
+	CALL_STEP_MORE,			/* a piece, and not the last */
+	CALL_STEP_LAST,
+	CALL_STEP_WAITS,		/* none yet: wake() tells */
+};
+
+/* A reply in pieces, made as fast as they are read, or as they come. */
 struct call_stream {
-	/* Answers the call with the next piece; gives whether it is the last.  A failure is. */
-	bool (*next)(struct call_stream *s, struct call *c);
+	/* Answers the call with the next piece; a failure is the last. */
+	enum call_step (*next)(struct call_stream *s, struct call *c);
 	void (*free)(struct call_stream *s);
+	/* Whoever reads it sets these; the stream calls wake(), if there is one, when there is a piece, though it did
+	 * not wait.  It may be freed meanwhile. */
+	void (*wake)(void *arg);
+	void  *wake_arg;
 };
 
 /* A reply that is made later. */
@@ -61,10 +72,12 @@ struct call {
 void call_reply(struct call *c, json_t *parameters);
 void call_fail(struct call *c, const char *error, json_t *parameters);
 void call_invalid(struct call *c, const char *parameter);
+void call_refuse(struct call *c, int err);	/* -EBUSY: Busy; else there was no memory */
 
 enum call_next {		/* for the connection it came on */
 	CALL_GOES_ON,
 	CALL_STREAMS,		/* what is said goes on: call_stream_next() */
+	CALL_STREAM_WAITS,	/* the same, but nothing is said before wake() */
 	CALL_WAITS,		/* what is said comes later */
 	CALL_WAS_LAST,
 };
@@ -78,7 +91,7 @@ struct call_said {
 /* Answers a message.  What is said is nothing when the caller wants no reply, when memory is short, and at the
  * beginning of a stream. */
 enum call_next call_answer(const struct call_env *env, const char *message, size_t len, struct call_said *said);
-/* The next piece, while it gives CALL_STREAMS. */
+/* The next piece, while it gives CALL_STREAMS, or CALL_STREAM_WAITS and no text. */
 enum call_next call_stream_next(const struct call_env *env, struct call_stream *s, char **text);
 /* Tells whoever wants to know; what call_fail() and call_reply() have left in c is its reply. */
 void call_tell_later(struct call_later *l, struct call *c);
@@ -102,6 +115,7 @@ void larder_cache_lookup(struct call *c);	/* larder_cache.c */
 void larder_cache_dump(struct call *c);
 void larder_trace(struct call *c);		/* larder_trace.c */
 void larder_latencies(struct call *c);	/* larder_latencies.c */
+void larder_monitor(struct call *c);		/* larder_monitor.c */
 void larder_slow(struct call *c);		/* larder_slow.c */
 
 #endif

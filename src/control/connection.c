@@ -8,7 +8,9 @@
  *
  * A reply may be long in coming; a connection that ends meanwhile is not told.
  * Or it may be a stream of them: the next is made when the one before is out,
- * and in a later turn of the loop, so that others have theirs.
+ * and in a later turn of the loop, so that others have theirs.  A stream that
+ * has nothing to say yet waits until it wakes us; meanwhile we read, so as to
+ * notice when the other side has gone.
  *
  * A connection works on the next message only when nothing it has to say is
  * still waiting.  So replies come in the order of calls, a client may send
@@ -37,7 +39,8 @@ struct connection {
 	bool                  closing;		/* handles are being closed */
 	bool                  ending;
 	unsigned              writes;		/* not heard of yet, though their octets may be out */
-	struct call_stream   *stream;		/* NULL: none; what is said next comes from it */
+	struct call_stream   *stream;		/* NULL: none; what is said next comes from it … */
+	bool                  stream_waits;	/* … once it has something to say */
 	struct call_later    *later;		/* NULL: none; what is said next is waited for */
 	struct peer           peer;
 	struct varlink_buffer in;
@@ -125,7 +128,8 @@ static struct call_env connection_env(const struct connection *n)
 static void connection_say(struct connection *n, char *text, enum call_next next)
 {
 	n->ending = next == CALL_WAS_LAST;
-	if (next != CALL_STREAMS && n->stream) {
+	n->stream_waits = next == CALL_STREAM_WAITS;
+	if (next != CALL_STREAMS && next != CALL_STREAM_WAITS && n->stream) {
 		n->stream->free(n->stream);
 		n->stream = NULL;
 	}
@@ -140,6 +144,16 @@ static void connection_stream(struct connection *n)
 	enum call_next        next = call_stream_next(&env, n->stream, &text);
 
 	connection_say(n, text, next);
+}
+
+/* While something is on its way, it is seen to when that is out. */
+static void connection_on_wake(void *arg)
+{
+	struct connection *n = arg;
+
+	n->stream_waits = false;
+	if (!n->writes && !n->closing)
+		connection_work(n);
 }
 
 static void connection_on_later(void *arg, char *text)
@@ -161,6 +175,10 @@ static void connection_hear(struct connection *n, const char *message, size_t le
 	n->later = said.later;
 	if (n->later)
 		*n->later = (struct call_later){ .done = connection_on_later, .arg = n };
+	if (n->stream) {
+		n->stream->wake = connection_on_wake;
+		n->stream->wake_arg = n;
+	}
 	connection_say(n, said.text, next);
 }
 
@@ -173,6 +191,8 @@ static bool connection_answer(struct connection *n)
 
 		if (n->stream && n->writes)
 			return false;
+		if (n->stream && n->stream_waits)
+			return true;
 		if (n->stream)
 			connection_stream(n);
 		else if ((message = varlink_next(&n->in, &len)))

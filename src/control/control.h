@@ -10,6 +10,7 @@
 #define LARDER_CONTROL_CONTROL_H
 
 #include "base/addr.h"
+#include "base/list.h"
 #include "cache/cache.h"
 #include "dns/name.h"
 #include "resolve/slow.h"
@@ -22,6 +23,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <uv.h>
+
+struct event;
 
 #define CONTROL_UPSTREAMS_MAX 256	/* told of; more are configured by nobody */
 
@@ -76,6 +79,16 @@ struct control_slow {
 	struct slow_query queries[SLOW_QUERIES];
 };
 
+/* Somebody who is told of queries as they are answered; embedded in what that one is. */
+struct control_watcher {
+	struct list node;			/* the daemon's */
+	/* One query; event is borrowed for the call.  Neither joins nor leaves watchers. */
+	void (*event)(struct control_watcher *w, const struct event *event);
+	/* All of this moment are told.  left_out: how many were not, since before, having come too fast.
+	 * May leave, itself. */
+	void (*turn)(struct control_watcher *w, uint64_t left_out);
+};
+
 /* What the daemon can be asked.  All run on the main thread and do not block for long;
  * what is at out comes zeroed, and pointers put there are borrowed until the loop turns. */
 struct control_ops {
@@ -106,6 +119,9 @@ struct control_ops {
 	int (*trace)(void *arg, const struct trace_question *q,
 	             void (*done)(void *done_arg, const struct trace_report *report), void *done_arg);
 	void (*slow)(void *arg, struct control_slow *out);
+	/* From now on w is told of queries.  0; -EBUSY: too many are; -ENOMEM. */
+	int (*watch)(void *arg, struct control_watcher *w);
+	void (*unwatch)(void *arg, struct control_watcher *w);
 	gid_t group;	/* whose members may see names; PEER_NOBODY: nobody's */
 	void *arg;
 };

@@ -151,7 +151,7 @@ struct dump {
 	struct slice        slice;
 };
 
-static bool dump_next(struct call_stream *stream, struct call *c)
+static enum call_step dump_next(struct call_stream *stream, struct call *c)
 {
 	struct dump *d = (struct dump *)(void *)stream;
 	json_t      *entries = json_array();
@@ -165,7 +165,7 @@ static bool dump_next(struct call_stream *stream, struct call *c)
 		json_decref(entries);
 		call_reply(c, NULL);
 	}
-	return cache_look_is_over(&d->at);
+	return cache_look_is_over(&d->at) ? CALL_STEP_LAST : CALL_STEP_MORE;
 }
 
 static void dump_free(struct call_stream *stream)

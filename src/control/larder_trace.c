@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LARDER_BUSY "io.larder.Busy"
-
 /* An order until its report is there. */
 struct larder_tracing {
 	struct call_later later;
@@ -205,8 +203,5 @@ void larder_trace(struct call *c)
 		return;
 	}
 	free(t);
-	if (err == -EBUSY)
-		call_fail(c, LARDER_BUSY, json_object());
-	else
-		call_reply(c, NULL);
+	call_refuse(c, err);
 }

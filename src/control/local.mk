@@ -16,6 +16,7 @@ liblarder_a_SOURCES += \
 	src/control/larder.c \
 	src/control/larder_cache.c \
 	src/control/larder_latencies.c \
+	src/control/larder_monitor.c \
 	src/control/larder_route.c \
 	src/control/larder_slow.c \
 	src/control/larder_trace.c \

@@ -289,6 +289,16 @@ static void daemon_slow(void *arg, struct control_slow *out)
 	free(all);
 }
 
+static int daemon_watch(void *arg, struct control_watcher *w)
+{
+	return events_watch(&((struct daemon *)arg)->events, w);
+}
+
+static void daemon_unwatch(void *arg, struct control_watcher *w)
+{
+	events_unwatch(&((struct daemon *)arg)->events, w);
+}
+
 /* /run/larder may not be there when larderd is started by hand. */
 static void daemon_make_socket_dir(const char *path)
 {
@@ -328,6 +338,8 @@ static struct control_ops daemon_ops(struct daemon *d)
 		.look = daemon_look,
 		.trace = daemon_trace,
 		.slow = daemon_slow,
+		.watch = daemon_watch,
+		.unwatch = daemon_unwatch,
 		.group = daemon_control_group(PEER_NOBODY),
 		.arg = d,
 	};

@@ -628,6 +628,7 @@ static bool daemon_start(struct daemon *d)
 	}
 	if (!daemon_start_workers(d))
 		return false;
+	events_begin(&d->events, d->workers, d->worker_count);
 	daemon_watch_resolv(d);
 	daemon_look_at_ways(d);
 	daemon_warm(d);
@@ -652,6 +653,7 @@ static void daemon_stop(struct daemon *d)
 {
 	sigset_t late;
 
+	events_close(&d->events);
 	for (unsigned i = 0; i < d->started; i++)
 		worker_stop(d->workers[i], STOP_GRACE_MS);
 	for (unsigned i = 0; i < d->started; i++)
@@ -701,6 +703,7 @@ int daemon_run(struct conf *conf, const struct conf_args *args, struct activatio
 	daemon_init_service(&d);
 	traces_init(&d.traces, &d.loop);
 	tickets_init(&d.tickets, &d.loop, &d.conf);
+	events_init(&d.events, &d.loop);
 	good = daemon_start(&d);
 	if (good)
 		uv_run(&d.loop, UV_RUN_DEFAULT);

@@ -9,6 +9,7 @@
 #include "control/http.h"
 #include "daemon/activation.h"
 #include "daemon/bootstrap.h"
+#include "daemon/events.h"
 #include "daemon/netwatch.h"
 #include "daemon/service.h"
 #include "daemon/tickets.h"
@@ -56,6 +57,7 @@ struct daemon {
 	struct service          service;
 	struct traces           traces;
 	struct tickets          tickets;
+	struct events           events;
 	uv_loop_t               loop;
 	uv_signal_t             on_hup, on_term, on_int;
 	uv_timer_t              resolv_timer;

@@ -4,6 +4,7 @@ liblarder_a_SOURCES += \
 	src/daemon/answers.c \
 	src/daemon/bootstrap.c src/daemon/bootstrap.h \
 	src/daemon/daemon.c src/daemon/daemon.h src/daemon/daemon_state.h \
+	src/daemon/events.c src/daemon/events.h \
 	src/daemon/journal.c src/daemon/journal.h \
 	src/daemon/netwatch.c src/daemon/netwatch.h \
 	src/daemon/service.c src/daemon/service.h \

@@ -12,10 +12,12 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/ring.h"
 #include "base/rng.h"
 #include "base/timer.h"
 #include "dns/scrub.h"
 #include "net/client.h"
+#include "resolve/event.h"
 #include "resolve/resolver.h"
 
 #include <errno.h>
@@ -70,6 +72,7 @@ struct worker {
 	struct net_client    client;
 	struct dns_scrub    *scrub;
 	struct slows        *slows;
+	struct ring         *events;		/* made when first watched, and kept: the resolver may be writing */
 	struct resolver     *resolver;
 	struct listener_set *listeners;
 };
@@ -404,8 +407,22 @@ void worker_free(struct worker *w)
 	}
 	dns_scrub_free(w->scrub);
 	slows_free(w->slows);
+	ring_free(w->events);
 	pthread_mutex_destroy(&w->orders_lock);
 	free(w);
+}
+
+bool worker_watch(struct worker *w, bool on)
+{
+	if (on && !w->events)
+		w->events = ring_new(EVENT_RING);
+	resolver_watch(w->resolver, on ? w->events : NULL);
+	return w->events;
+}
+
+struct ring *worker_events(const struct worker *w)
+{
+	return w->events;
 }
 
 struct slows *worker_slows(const struct worker *w)

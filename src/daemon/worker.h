@@ -15,6 +15,7 @@
 #include "stats/stats.h"
 
 struct cache;
+struct ring;
 struct worker;
 
 struct worker_conf {
@@ -44,6 +45,11 @@ int  worker_trace(struct worker *w, const struct trace_question *q,
 void worker_nudge(struct worker *w);			/* lets its loop turn, which shows in its heartbeat */
 void worker_join(struct worker *w);			/* after worker_stop() */
 void worker_free(struct worker *w);			/* after worker_join(), or never started; NULL is fine */
+
+/* Tells of each query from now on, or no more.  True: events come in worker_events().  False, without memory: they
+ * will not.  Not after worker_stop(). */
+bool         worker_watch(struct worker *w, bool on);
+struct ring *worker_events(const struct worker *w);	/* NULL: it was never watched; read by one thread */
 
 const struct stats *worker_stats(const struct worker *w);
 struct slows       *worker_slows(const struct worker *w);

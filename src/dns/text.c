@@ -10,9 +10,11 @@
 #include "dns/rdata.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* Text being written; there is always room, by the bound of the header. */
 struct text {
@@ -198,4 +200,17 @@ const char *dns_rcode_to_text(uint16_t rcode, char buf[DNS_RCODE_TEXT_MAX])
 		return "BADVERS";
 	snprintf(buf, DNS_RCODE_TEXT_MAX, "RCODE%u", (unsigned)rcode);
 	return buf;
+}
+
+int dns_rcode_from_text(const char *text, uint16_t *out)
+{
+	for (uint16_t rcode = 0; rcode < 4096; rcode++) {
+		char buf[DNS_RCODE_TEXT_MAX];
+
+		if (strcasecmp(dns_rcode_to_text(rcode, buf), text))
+			continue;
+		*out = rcode;
+		return 0;
+	}
+	return -EINVAL;
 }

@@ -29,5 +29,7 @@ size_t dns_rdata_to_text(uint16_t type, struct cursor rdata, char out[DNS_RDATA_
 /* "NOERROR", "SERVFAIL" …, or RCODEnnn written to buf. */
 #define DNS_RCODE_TEXT_MAX 16
 const char *dns_rcode_to_text(uint16_t rcode, char buf[DNS_RCODE_TEXT_MAX]);
+/* The reverse, in any letter case.  0, or -EINVAL. */
+int dns_rcode_from_text(const char *text, uint16_t *out);
 
 #endif

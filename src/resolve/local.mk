@@ -1,6 +1,7 @@
 liblarder_a_SOURCES += \
 	src/resolve/chase.c \
 	src/resolve/course.c src/resolve/course.h \
+	src/resolve/event.c src/resolve/event.h \
 	src/resolve/flight.c src/resolve/flight.h \
 	src/resolve/flight_state.h \
 	src/resolve/park.c \

@@ -9,14 +9,17 @@
 #include "resolve/resolver.h"
 
 #include "base/clock.h"
+#include "base/ring.h"
 #include "base/rng.h"
 #include "dns/wire.h"
+#include "resolve/event.h"
 #include "resolve/flight.h"
 #include "resolve/refresh.h"
 #include "resolve/slow.h"
 #include "upstream/prober.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +59,8 @@ struct resolver {
 	uint8_t            *scratch;	/* a reply being made for somebody who waited */
 	struct exchanges    open;
 	int64_t             slept_ms;	/* CLOCK_BOOTTIME ahead of CLOCK_MONOTONIC, when last looked at */
+	struct ring *_Atomic events;	/* NULL: nobody watches */
+	struct ring        *unsettled;	/* holds events of the present batch; NULL: it has none */
 };
 
 /* A client that waits. */
@@ -161,6 +166,45 @@ static void resolver_note_held_up(struct resolver *r, uint64_t mono_us, uint64_t
 	}
 }
 
+/* ---- events ---- */
+
+void resolver_watch(struct resolver *r, struct ring *events)
+{
+	atomic_store_explicit(&r->events, events, memory_order_release);
+}
+
+/* NULL, nearly always. */
+static struct ring *resolver_watched(const struct resolver *r)
+{
+	return atomic_load_explicit(&r->events, memory_order_acquire);
+}
+
+static void resolver_publish(const struct resolver *r, struct ring *to)
+{
+	if (!r->unsettled)
+		ring_publish(to);
+}
+
+/* Of a reply made at once: the event waits until its batch is out, unless the reply stays here. */
+static void resolver_tell(const struct now *n, struct ring *to, const struct dns_reply_head *head, bool silent)
+{
+	const struct event_of what = { .query = &n->q, .client = n->m->from, .proto = n->m->proto,
+		                       .outcome = (enum stats_outcome)n->outcome, .rcode = head->rcode,
+		                       .asked_us = n->m->mono_us };
+
+	event_tell(to, &what, silent ? n->m->mono_us : 0);
+	if (silent)
+		resolver_publish(n->r, to);
+	else
+		n->r->unsettled = to;
+}
+
+static void resolver_settle(struct resolver *r, uint64_t done_us)
+{
+	event_settle(r->unsettled, done_us);
+	r->unsettled = NULL;
+}
+
 /* ---- replies made at once ---- */
 
 /* What limits say of a UDP reply; cuts it where they want that.  False: it must not go out. */
@@ -190,10 +234,16 @@ static bool resolver_within_limits(struct resolver *r, enum net_proto proto, con
 static enum net_verdict resolver_reply_now(struct now *n, struct dns_reply_head *head, size_t len,
                                            enum stats_outcome outcome)
 {
+	struct ring *watched = resolver_watched(n->r);
+	bool         silent;
+
 	stats_bump(&resolver_stats(n->r)->outcome[outcome], 1);
 	n->r->batch[outcome]++;
 	n->outcome = (uint8_t)outcome;
-	if (!resolver_within_limits(n->r, n->m->proto, n->m->from, n->m->mono_us, head, &len))
+	silent = !resolver_within_limits(n->r, n->m->proto, n->m->from, n->m->mono_us, head, &len);
+	if (watched)
+		resolver_tell(n, watched, head, silent);
+	if (silent)
 		return NET_SILENCE;
 	head->udp_size = n->r->view->setup->conf.times.edns_size;
 	head->keepalive_100ms = (uint16_t)(n->m->keepalive_ms / 100);
@@ -316,11 +366,23 @@ static void client_note_slow(struct client *c, uint64_t now_us, enum stats_outco
 	slows_noted(c->resolver->env.slows);
 }
 
+static void client_tell(const struct client *c, struct ring *to, const struct dns_reply_head *head, uint64_t now_us)
+{
+	const struct event_of what = { .query = &c->query, .client = &c->path.peer, .proto = c->path.proto,
+		                       .outcome = (enum stats_outcome)c->outcome, .rcode = head->rcode,
+		                       .asked_us = c->asked_us,
+		                       .upstream = course_upstream(c->waiter.flight, now_us) };
+
+	event_tell(to, &what, now_us);
+	resolver_publish(c->resolver, to);
+}
+
 /* Sends what stands in the resolver's scratch from the question's end on, len octets of records. */
 static void client_send(struct client *c, struct dns_reply_head *head, size_t len, enum stats_outcome outcome)
 {
 	struct resolver *r = c->resolver;
 	struct stats    *s = resolver_stats(r);
+	struct ring     *watched = resolver_watched(r);
 	uint64_t         now_us;
 
 	head->udp_size = r->view->setup->conf.times.edns_size;
@@ -332,6 +394,8 @@ static void client_send(struct client *c, struct dns_reply_head *head, size_t le
 	histogram_add(&s->answer[outcome], now_us - c->asked_us, 1);
 	if (now_us - c->asked_us >= resolver_slow_us(r))
 		client_note_slow(c, now_us, outcome);
+	if (watched)
+		client_tell(c, watched, head, now_us);
 	if (resolver_within_limits(r, c->path.proto, &c->path.peer, now_us, head, &len)) {
 		len = dns_reply_finish(r->scratch, dns_reply_head_len(&c->query) + len, &c->query, head);
 		resolver_count_reply(r, head);
@@ -692,6 +756,8 @@ void resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t done_us, unsig
 	}
 	if (done_us - mono_us >= resolver_slow_us(r))
 		resolver_note_held_up(r, mono_us, done_us);
+	if (r->unsettled)
+		resolver_settle(r, done_us);
 	r->announced_count = 0;
 }
 

@@ -12,6 +12,7 @@
 
 struct cache;
 struct flight;
+struct ring;
 struct slows;
 struct timers;
 struct resolver;
@@ -42,6 +43,10 @@ void             resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t do
 
 /* Opens connections to upstreams where that takes long: at the start, and when the network has changed. */
 void resolver_warm(struct resolver *r);
+
+/* Each query is told as it is answered, by an event (resolve/event.h) in this ring; NULL: to nobody.  The ring must
+ * outlive the resolver.  Any thread. */
+void resolver_watch(struct resolver *r, struct ring *events);
 
 /* Client queries that wait for an answer. */
 size_t resolver_waiting(const struct resolver *r);

@@ -140,6 +140,19 @@ static void fuzz_slow(void *arg, struct control_slow *out)
 	strcpy(out->queries[0].reason, "\xff\x01 is slow");
 }
 
+static int fuzz_watch(void *arg, struct control_watcher *w)
+{
+	(void)arg;
+	assert(w->event && w->turn);
+	return 0;
+}
+
+static void fuzz_unwatch(void *arg, struct control_watcher *w)
+{
+	(void)arg;
+	(void)w;
+}
+
 static void fuzz_check(const char *reply)
 {
 	json_t *json = json_loads(reply, JSON_REJECT_DUPLICATES, NULL);
@@ -167,11 +180,12 @@ static enum call_next fuzz_stream(const struct call_env *env, struct call_stream
 		char *text;
 
 		next = call_stream_next(env, stream, &text);
-		fuzz_check(text);
+		if (next != CALL_STREAM_WAITS)
+			fuzz_check(text);
 		free(text);
 	} while (next == CALL_STREAMS);
 	stream->free(stream);
-	return next;
+	return next == CALL_STREAM_WAITS ? CALL_GOES_ON : next;
 }
 
 static enum call_next fuzz_answer(struct varlink_buffer *b, const struct control_ops *ops)
@@ -206,7 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.order = fuzz_order,
 		.flush = fuzz_flush, .reload = fuzz_reload, .config = fuzz_config,
 		.route = fuzz_route, .route_suffix = fuzz_route_suffix, .look_at = fuzz_look_at, .look = fuzz_look,
-		.trace = fuzz_trace, .slow = fuzz_slow,
+		.trace = fuzz_trace, .slow = fuzz_slow, .watch = fuzz_watch, .unwatch = fuzz_unwatch,
 		.arg = &good,
 	};
 	struct varlink_buffer b;

@@ -2,6 +2,7 @@
 #include "fake_control.h"
 
 #include "control/peer.h"
+#include "resolve/event.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -199,6 +200,43 @@ static void fake_slow(void *arg, struct control_slow *out)
 	dns_name_from_text("b.example", &out->queries[1].name);
 }
 
+/* One watcher at a time, who is told of what fake_control_event() makes. */
+static int fake_watch(void *arg, struct control_watcher *w)
+{
+	struct fake_control *f = arg;
+
+	if (f->watcher)
+		return -EBUSY;
+	f->watcher = w;
+	return 0;
+}
+
+static void fake_unwatch(void *arg, struct control_watcher *w)
+{
+	struct fake_control *f = arg;
+
+	if (f->watcher == w)
+		f->watcher = NULL;
+}
+
+void fake_control_event(struct fake_control *f, const char *name, const char *client, const struct event *like)
+{
+	union {
+		struct event e;
+		uint8_t      room[EVENT_MAX];
+	} u = { .e = *like };
+	struct dns_name n = { .len = 0 };
+
+	if (name)
+		dns_name_from_text(name, &n);
+	addr_parse(client, 4242, &u.e.client);
+	u.e.name_len = n.len;
+	memcpy(u.e.octets, n.octets, n.len);
+	u.e.upstream_len = 5;
+	memcpy(u.e.octets + n.len, "quad9", 5);
+	f->watcher->event(f->watcher, &u.e);
+}
+
 void fake_control_traced(struct fake_control *f, bool none)
 {
 	/* SERVFAIL with an extended error and its text */
@@ -291,6 +329,8 @@ void fake_control_init(struct fake_control *f, struct control_ops *ops)
 		.look = fake_look,
 		.trace = fake_trace,
 		.slow = fake_slow,
+		.watch = fake_watch,
+		.unwatch = fake_unwatch,
 		.group = PEER_NOBODY,
 		.arg = f,
 	};

@@ -25,6 +25,7 @@ struct fake_control {
 	uv_loop_t  *loop;			/* on which that is told, where there is one; else by the test */
 	uv_timer_t  tell;
 	struct cache *cache;			/* to be looked at; NULL: an empty one */
+	struct control_watcher *watcher;	/* who watches queries; NULL: nobody */
 
 	unsigned           flushes, reloads;
 	bool               anew;		/* of the last order for an upstream */
@@ -39,6 +40,8 @@ void fake_control_init(struct fake_control *f, struct control_ops *ops);
 /* Tells of a trace that was slow: "office" said nothing for 24 ms, the other one answered, over TLS.
  * With none: there is no report. */
 void fake_control_traced(struct fake_control *f, bool none);
+/* The watcher is told of a query for name (NULL: it could not be read), answered by "quad9". */
+void fake_control_event(struct fake_control *f, const char *name, const char *client, const struct event *like);
 /* A cache with n0.example. …: even ones have 200 s left of 300, odd ones are 100 s past.  Whoever wants it frees it. */
 void fake_control_fill(struct fake_control *f, unsigned entries);
 

@@ -475,6 +475,8 @@ static void test_rights(void **state)
 		{ "CacheLookup", "{\"name\":\"a\"}", true, false },
 		{ "CacheDump", "{}", true, false },
 		{ "Trace", "{\"name\":\"a\",\"type\":\"?\"}", true, false },
+		{ "Slow", "{}", false, false },
+		{ "Monitor", "{}", true, false },
 		{ "Flush", "{}", false, true },
 		{ "Reload", "{}", false, true },
 		{ "SetUpstream", "{\"name\":\"office\",\"order\":\"up\"}", false, true },

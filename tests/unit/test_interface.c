@@ -295,6 +295,7 @@ static void test_replies(void **state)
 		check_call(&ops, "io.larder.CacheDump", "{}", NULL);
 		check_call(&ops, "io.larder.Trace", "{\"name\":\"a\"}", NULL);
 		check_call(&ops, "io.larder.Slow", "{}", NULL);
+		check_call(&ops, "io.larder.Monitor", "{\"name\":\"a\"}", NULL);
 		/* Again, with nothing there that may be missing, and nothing counted. */
 		f.status.config_file = NULL;
 		f.status.trouble = "no upstream";
