@@ -9,8 +9,8 @@ _larderctl_upstreams()
 _larderctl()
 {
 	local cur=$2 prev=$3 word words=() cword
-	local options='--socket --json --subtree --interval --help --version'
-	local verbs='status stats top upstreams upstream cache reload config resolve trace slow route health log'
+	local options='--socket --json --subtree --interval --type --rcode --outcome --client --slower --help --version'
+	local verbs='status stats top upstreams upstream cache reload config resolve trace monitor slow route health log'
 	local types='A AAAA CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT'
 
 	COMPREPLY=()
@@ -23,6 +23,12 @@ _larderctl()
 		mapfile -t COMPREPLY < <(compgen -W '500ms 1s 2s 5s 10s' -- "$cur")
 		return
 	fi
+	case $prev in
+	--type) mapfile -t COMPREPLY < <(compgen -W "$types" -- "$cur") && return ;;
+	--rcode) mapfile -t COMPREPLY < <(compgen -W 'NOERROR NXDOMAIN SERVFAIL REFUSED FORMERR' -- "$cur") && return ;;
+	--outcome) mapfile -t COMPREPLY < <(compgen -W 'hit stale miss joined local refused' -- "$cur") && return ;;
+	--client | --slower) return ;;
+	esac
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
 		return
@@ -30,7 +36,7 @@ _larderctl()
 	# The words before this one that are no options.
 	for ((cword = 1; cword < COMP_CWORD; cword++)); do
 		word=${COMP_WORDS[cword]}
-		if [[ $word == --socket || $word == --interval ]]; then
+		if [[ $word == --@(socket|interval|type|rcode|outcome|client|slower) ]]; then
 			((cword++))
 		elif [[ $word != -* ]]; then
 			words+=("$word")

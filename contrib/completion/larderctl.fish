@@ -4,7 +4,7 @@ function __larderctl_upstreams
     larderctl --json upstreams 2>/dev/null | string replace -rf '^ *"name": "(.*)",$' '$1'
 end
 
-set -l verbs status stats top upstreams upstream cache reload config resolve trace slow route health log
+set -l verbs status stats top upstreams upstream cache reload config resolve trace monitor slow route health log
 set -l types A AAAA CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT
 set -l none "not __fish_seen_subcommand_from $verbs"
 set -l cache '__fish_seen_subcommand_from cache; and not __fish_seen_subcommand_from stats lookup dump flush'
@@ -12,8 +12,13 @@ set -l cache '__fish_seen_subcommand_from cache; and not __fish_seen_subcommand_
 complete -c larderctl -f
 complete -c larderctl -l socket -r -F -d 'where the control socket is'
 complete -c larderctl -l json -d 'print what larderd replied, as JSON'
-complete -c larderctl -l subtree -d 'flush the name and every name below it'
 complete -c larderctl -l interval -x -a '500ms 1s 2s 5s 10s' -d 'how often top looks'
+complete -c larderctl -l subtree -d 'the name and every name below it'
+complete -c larderctl -l type -x -a "$types" -d 'monitor: of this type'
+complete -c larderctl -l rcode -x -a 'NOERROR NXDOMAIN SERVFAIL REFUSED FORMERR' -d 'monitor: with this rcode'
+complete -c larderctl -l outcome -x -a 'hit stale miss joined local refused' -d 'monitor: answered so'
+complete -c larderctl -l client -x -d 'monitor: from this address or prefix'
+complete -c larderctl -l slower -x -d 'monitor: that took so long or longer'
 complete -c larderctl -l help -d 'print a summary'
 complete -c larderctl -l version -d 'print the version'
 
@@ -27,6 +32,7 @@ complete -c larderctl -n $none -a reload -d 'read the configuration anew'
 complete -c larderctl -n $none -a config -d 'print the configuration in effect'
 complete -c larderctl -n $none -a resolve -d 'ask a question as a client would'
 complete -c larderctl -n $none -a trace -d 'the same step by step, and where the time goes'
+complete -c larderctl -n $none -a monitor -d 'queries as they are answered'
 complete -c larderctl -n $none -a slow -d 'the latest slow queries, and why they were'
 complete -c larderctl -n $none -a route -d 'where a question for a name goes, and why'
 complete -c larderctl -n $none -a health -d 'is DNS well'

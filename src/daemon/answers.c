@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/larder/io.larder"
@@ -261,7 +260,7 @@ static int daemon_trace(void *arg, const struct trace_question *q,
 
 static int daemon_compare_slow(const void *a, const void *b)
 {
-	uint64_t x = ((const struct slow_query *)a)->time_ms, y = ((const struct slow_query *)b)->time_ms;
+	uint64_t x = ((const struct slow_query *)a)->answered_us, y = ((const struct slow_query *)b)->answered_us;
 
 	return (x < y) - (x > y);
 }
@@ -271,15 +270,10 @@ static void daemon_slow(void *arg, struct control_slow *out)
 {
 	struct daemon     *d = arg;
 	struct slow_query *all = malloc(2 * SLOW_QUERIES * sizeof *all);
-	uint64_t           boot_ms = clock_boot_ms(clock_system());
-	struct timespec    now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	out->over_us = (uint64_t)d->conf->slow_query_ms * 1000;
 	for (unsigned i = 0; all && i < d->worker_count; i++) {
-		out->count += slows_read(worker_slows(d->workers[i]), boot_ms,
-		                         (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
-		                         all + out->count, &out->dropped);
+		out->count += slows_read(worker_slows(d->workers[i]), all + out->count, &out->dropped);
 		qsort(all, out->count, sizeof *all, daemon_compare_slow);
 		if (out->count > SLOW_QUERIES)
 			out->count = SLOW_QUERIES;

@@ -221,7 +221,8 @@ static void client_complain_refused(const char *method, const char *error, const
 		              name ? name : "?");
 	else if (!strcmp(error, "org.varlink.service.PermissionDenied"))
 		term_complain("permission denied: %s is for root%s", method,
-		              !strncmp(method, "io.larder.Cache", 15) || !strcmp(method, "io.larder.Trace")
+		              !strncmp(method, "io.larder.Cache", 15) || !strcmp(method, "io.larder.Trace") ||
+		              !strcmp(method, "io.larder.Monitor")
 		              ? ", larderd's own user and members of the group \"larder\"" : " and larderd's own user");
 	else if (!strcmp(error, "io.larder.Busy"))
 		term_complain("larderd does as much of this already as it may; try again in a moment");

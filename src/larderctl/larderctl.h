@@ -14,10 +14,16 @@ enum larderctl_exit {
 	LARDERCTL_UNREACHABLE = 3,	/* no answer from larderd at all */
 };
 
+/* What monitor shall tell of; NULL: all. */
+struct order_filter {
+	const char *type, *rcode, *outcome, *client, *slower;
+};
+
 struct order {
 	const char *socket;
 	bool        json, subtree;
 	unsigned    interval_ms;	/* of top */
+	struct order_filter filter;
 	int         count;		/* of arguments after the verb */
 	char      **arguments;
 	struct term term;
@@ -37,6 +43,7 @@ enum larderctl_exit verb_cache_lookup(const struct order *o);
 enum larderctl_exit verb_cache_dump(const struct order *o);
 enum larderctl_exit verb_resolve(const struct order *o);
 enum larderctl_exit verb_trace(const struct order *o);
+enum larderctl_exit verb_monitor(const struct order *o);
 enum larderctl_exit verb_slow(const struct order *o);
 enum larderctl_exit verb_route(const struct order *o);
 enum larderctl_exit verb_health(const struct order *o);

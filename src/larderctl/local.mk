@@ -23,6 +23,7 @@ larderctl_SOURCES = \
 	src/larderctl/verbs.c src/larderctl/verbs.h \
 	src/larderctl/verbs_look.c \
 	src/larderctl/verbs_top.c \
+	src/larderctl/verbs_monitor.c \
 	src/larderctl/verbs_trace.c
 larderctl_LDADD = liblarder.a $(LARDER_LIBS)
 EXTRA_DIST += src/larderctl/README.md

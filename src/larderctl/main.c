@@ -19,7 +19,7 @@
 #define INTERVAL_MS_MIN 500
 #define INTERVAL_MS_MAX 3600000
 
-enum { TAKES_SUBTREE = 1, TAKES_INTERVAL = 2 };
+enum { TAKES_SUBTREE = 1, TAKES_INTERVAL = 2, TAKES_FILTER = 4 };
 
 static const struct verb {
 	const char *word, *second;		/* second: NULL, or the word after it */
@@ -44,6 +44,8 @@ static const struct verb {
 	{ "cache", "dump", "", 0, 0, "all that the cache holds", verb_cache_dump },
 	{ "resolve", NULL, " NAME [TYPE]", 2, 0, "ask a question as a client would", verb_resolve },
 	{ "trace", NULL, " NAME [TYPE]", 2, 0, "the same step by step, and where the time goes", verb_trace },
+	{ "monitor", NULL, " [NAME [--subtree]]", 1, TAKES_SUBTREE | TAKES_FILTER,
+	  "queries as they are answered, until Ctrl-C", verb_monitor },
 	{ "slow", NULL, "", 0, 0, "the latest slow queries, and why they were", verb_slow },
 	{ "route", NULL, " NAME", 1, 0, "where a question for a name goes, and why", verb_route },
 	{ "health", NULL, "", 0, 0, "is DNS well? Exit code 1 when it fails", verb_health },
@@ -54,13 +56,21 @@ static const struct verb {
 
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
-enum { OPTION_SOCKET = 256, OPTION_JSON, OPTION_SUBTREE, OPTION_INTERVAL };
+enum {
+	OPTION_SOCKET = 256, OPTION_JSON, OPTION_SUBTREE, OPTION_INTERVAL,
+	OPTION_TYPE, OPTION_RCODE, OPTION_OUTCOME, OPTION_CLIENT, OPTION_SLOWER,
+};
 
 static const struct option options[] = {
 	{ "socket", required_argument, NULL, OPTION_SOCKET },
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "subtree", no_argument, NULL, OPTION_SUBTREE },
 	{ "interval", required_argument, NULL, OPTION_INTERVAL },
+	{ "type", required_argument, NULL, OPTION_TYPE },
+	{ "rcode", required_argument, NULL, OPTION_RCODE },
+	{ "outcome", required_argument, NULL, OPTION_OUTCOME },
+	{ "client", required_argument, NULL, OPTION_CLIENT },
+	{ "slower", required_argument, NULL, OPTION_SLOWER },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -80,8 +90,11 @@ static void main_help(void)
 	     "  --socket PATH                           where larderd's control socket is\n"
 	     "                                          ($LARDER_SOCKET, else " LARDERCTL_SOCKET ")\n"
 	     "  --json                                  print what larderd replied, as JSON\n"
-	     "  --subtree                               flush the name and every name below it\n"
+	     "  --subtree                               the name and every name below it: of flush, of monitor\n"
 	     "  --interval TIME                         how often top looks: 500ms to 1h; 1s\n"
+	     "  --type TYPE, --rcode RCODE, --outcome OUTCOME, --client PREFIX, --slower TIME\n"
+	     "                                          what monitor tells of, such as A, SERVFAIL, miss,\n"
+	     "                                          192.0.2.0/24, 100ms\n"
 	     "  --help, --version\n"
 	     "\nExit codes: 0 done, 1 larderd refused or failed, or the answer is no, 2 wrong usage,"
 	     " 3 larderd not reached.");
@@ -155,11 +168,27 @@ static const struct verb *main_find(int count, char **words, enum larderctl_exit
 	return NULL;
 }
 
+/* NULL, or an option that was given and that the verb does not take. */
+static const char *main_misused(const struct order *o, const struct verb *v)
+{
+	const struct order_filter *f = &o->filter;
+
+	if (o->subtree && !(v->takes & TAKES_SUBTREE))
+		return "subtree";
+	if (o->interval_ms && !(v->takes & TAKES_INTERVAL))
+		return "interval";
+	if (v->takes & TAKES_FILTER)
+		return NULL;
+	return f->type ? "type" : f->rcode ? "rcode" : f->outcome ? "outcome" : f->client ? "client" :
+	       f->slower ? "slower" : NULL;
+}
+
 static enum larderctl_exit main_run(struct order *o, int count, char **words)
 {
 	enum larderctl_exit result;
 	const struct verb  *v = main_find(count, words, &result);
 	int                 taken = v && v->second ? 2 : 1;
+	const char         *misused;
 
 	if (!v)
 		return result;
@@ -171,8 +200,9 @@ static enum larderctl_exit main_run(struct order *o, int count, char **words)
 			      v->second ? v->second : "", v->arguments);
 		return LARDERCTL_USAGE;
 	}
-	if ((o->subtree && !(v->takes & TAKES_SUBTREE)) || (o->interval_ms && !(v->takes & TAKES_INTERVAL))) {
-		term_complain("--%s means nothing to %s", o->subtree ? "subtree" : "interval", v->word);
+	misused = main_misused(o, v);
+	if (misused) {
+		term_complain("--%s means nothing to %s", misused, v->word);
 		return LARDERCTL_USAGE;
 	}
 	if (!o->interval_ms)
@@ -227,6 +257,21 @@ int main(int argc, char **argv)
 				break;
 			term_complain("\"%s\" is no interval: from 500ms to 1h", optarg);
 			return LARDERCTL_USAGE;
+		case OPTION_TYPE:
+			o.filter.type = optarg;
+			break;
+		case OPTION_RCODE:
+			o.filter.rcode = optarg;
+			break;
+		case OPTION_OUTCOME:
+			o.filter.outcome = optarg;
+			break;
+		case OPTION_CLIENT:
+			o.filter.client = optarg;
+			break;
+		case OPTION_SLOWER:
+			o.filter.slower = optarg;
+			break;
 		case 'h':
 			main_help();
 			return LARDERCTL_OK;

@@ -139,7 +139,6 @@ static struct slow_query *resolver_note_slow(struct resolver *r, const struct dn
 
 	if (!slow)
 		return NULL;
-	slow->time_ms = clock_boot_ms(r->env.upstream.clock);
 	slow->duration_us = now_us - asked_us;
 	slow->qtype = q->qtype;
 	slow->name.len = q->qname_len;

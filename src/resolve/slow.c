@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct slows {
 	uint64_t          refilled_us;		/* the worker's, as is what follows */
@@ -51,13 +52,20 @@ static void slows_refill(struct slows *s, uint64_t now_us)
 
 struct slow_query *slows_note(struct slows *s, uint64_t now_us)
 {
+	struct slow_query *q;
+	struct timespec    real;
+
 	slows_refill(s, now_us);
 	if (!s->left || pthread_mutex_trylock(&s->lock)) {
 		stats_bump(&s->dropped, 1);
 		return NULL;
 	}
 	s->left--;
-	return &s->ring[s->count++ % SLOW_QUERIES];
+	q = &s->ring[s->count++ % SLOW_QUERIES];
+	clock_gettime(CLOCK_REALTIME, &real);
+	q->time_ms = (uint64_t)real.tv_sec * 1000 + (uint64_t)real.tv_nsec / 1000000;
+	q->answered_us = now_us;
+	return q;
 }
 
 void slows_noted(struct slows *s)
@@ -65,17 +73,14 @@ void slows_noted(struct slows *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-size_t slows_read(struct slows *s, uint64_t boot_ms, uint64_t real_ms, struct slow_query out[SLOW_QUERIES],
-                  uint64_t *dropped)
+size_t slows_read(struct slows *s, struct slow_query out[SLOW_QUERIES], uint64_t *dropped)
 {
 	size_t n;
 
 	pthread_mutex_lock(&s->lock);
 	n = s->count < SLOW_QUERIES ? s->count : SLOW_QUERIES;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		out[i] = s->ring[(s->count - 1 - i) % SLOW_QUERIES];
-		out[i].time_ms += real_ms - boot_ms;
-	}
 	pthread_mutex_unlock(&s->lock);
 	*dropped += atomic_load_explicit(&s->dropped, memory_order_relaxed);
 	return n;

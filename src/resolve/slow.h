@@ -19,7 +19,8 @@
 #define SLOW_REFILL_US  20000		/* … and one more each time that this passes */
 
 struct slow_query {
-	uint64_t           time_ms;	/* of CLOCK_REALTIME, when the client was answered */
+	uint64_t           answered_us;	/* when its client was: CLOCK_MONOTONIC, to sort by */
+	uint64_t           time_ms;	/* the same of CLOCK_REALTIME */
 	uint64_t           duration_us;	/* from reading its query to the reply */
 	struct dns_name    name;	/* lower case */
 	uint16_t           qtype;
@@ -35,14 +36,13 @@ struct slows;				/* of one worker */
 struct slows *slows_new(void);
 void          slows_free(struct slows *s);	/* NULL is fine */
 
-/* A place for a slow query, which the worker fills, with CLOCK_BOOTTIME for its time, before slows_noted().
- * now_us is CLOCK_MONOTONIC.  NULL: it is not to be noted, being one of too many, and is counted. */
+/* A place for a slow query that was answered now (CLOCK_MONOTONIC), which the worker fills before slows_noted().
+ * NULL: it is not to be noted, being one of too many, and is counted. */
 struct slow_query *slows_note(struct slows *s, uint64_t now_us);
 void               slows_noted(struct slows *s);
 
-/* Copies those that are kept, newest first, with real_ms for the moment that was boot_ms; gives how many there are.
- * Adds to *dropped how many were not noted.  Any thread. */
-size_t slows_read(struct slows *s, uint64_t boot_ms, uint64_t real_ms, struct slow_query out[SLOW_QUERIES],
-                  uint64_t *dropped);
+/* Copies those that are kept, newest first; gives how many there are.  Adds to *dropped how many were not noted.
+ * Any thread. */
+size_t slows_read(struct slows *s, struct slow_query out[SLOW_QUERIES], uint64_t *dropped);
 
 #endif

@@ -1,4 +1,5 @@
-"""What larder tells of single queries: the list of slow ones.
+"""What larder tells of single queries: the list of slow ones, and all of them
+to whoever watches.
 
 Spoken to octet by octet by a client that knows nothing of larder's code, and
 by larderctl.
@@ -6,11 +7,16 @@ by larderctl.
 
 import json
 import os
+import re
+import socket
+import subprocess
+import threading
 import time
 
 import pytest
 
-from harness import Larder, Upstream, answer_default, fresh_name, query
+from harness import (Larder, Upstream, answer_default, find_binary,
+                     fresh_name, query, reply)
 from test_control import ask_as, slow
 from test_daemon import Varlink
 
@@ -109,3 +115,319 @@ def test_slow_list_is_bounded_when_all_is_slow(upstream):
         noted = 400 - told["dropped"]
         assert 100 <= noted <= 100 + (time.monotonic() - start + 1) * 50
         assert "too many at once" in larder.ctl("slow").stdout
+
+
+# --- monitor ----------------------------------------------------------------
+
+class Monitor:
+    """Watches from when it is made; spoken to by the raw protocol."""
+
+    def __init__(self, larder, **filters):
+        self.link = Varlink(larder.control)
+        self.link.sock.settimeout(5)
+        self.events, self.dropped = [], 0
+        self.link.send("io.larder.Monitor", filters, more=True)
+        self.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.link.sock.close()
+
+    def read(self):
+        """One reply; gives how many events it had."""
+        message = self.link.recv()
+        assert message and message.get("continues") is True, message
+        told = message["parameters"]
+        assert set(told) == {"events", "dropped"}
+        self.events += told["events"]
+        self.dropped += told["dropped"]
+        return len(told["events"])
+
+    def until(self, count, seconds=10):
+        """Reads until so many queries are told of, or left out."""
+        deadline = time.monotonic() + seconds
+        while len(self.events) + self.dropped < count:
+            assert time.monotonic() < deadline, (self.events, self.dropped)
+            self.read()
+        return self.events
+
+
+def test_monitor_tells_each_query(larder, upstream, fresh):
+    """Hits, misses, TCP, failures: once each, in order, as they were."""
+    name, bad = fresh(), fresh()
+    with Monitor(larder) as watch:
+        assert watch.events == []
+        start = time.time()
+        with larder.udp_socket() as sock:
+            sock.settimeout(3)
+            port = sock.getsockname()[1]
+            sock.send(query(name.upper()))
+            sock.recv(4096)
+        larder.ask(name)
+        larder.ask_tcp(name, "AAAA")
+        upstream.handler = lambda ctx: ctx.send(reply(ctx.msg, rcode=2))
+        larder.ask(bad)
+        larder.ask("localhost.")
+        larder.udp(query(name)[:20])    # cut off: FORMERR
+        miss, hit, tcp, failed, local, cut = watch.until(6)
+        assert watch.dropped == 0
+        assert miss == {
+            "time_us": miss["time_us"], "client": "127.0.0.1", "port": port,
+            "transport": "udp", "name": name, "type": "A",
+            "rcode": "NOERROR", "outcome": "miss",
+            "duration_us": miss["duration_us"],
+            "upstream": "udp://" + upstream.url}
+        assert hit["outcome"] == "hit" and hit["upstream"] is None
+        assert hit["name"] == name
+        assert tcp["transport"] == "tcp" and tcp["type"] == "AAAA"
+        assert failed["name"] == bad and failed["rcode"] == "SERVFAIL"
+        assert failed["upstream"] == "udp://" + upstream.url
+        assert local["outcome"] == "local" and local["name"] == "localhost."
+        assert cut["outcome"] == "refused" and cut["rcode"] == "FORMERR"
+        assert cut["name"] is None and cut["type"] is None
+        times = [e["time_us"] / 1e6 for e in watch.events]
+        assert times == sorted(times)
+        assert start - 1 < times[0] and times[-1] < time.time() + 1
+        assert all(0 <= e["duration_us"] < 5000000 for e in watch.events)
+
+
+def test_monitor_filters(larder, upstream, fresh):
+    """Only what fits is told, whoever else sees the rest."""
+    top = fresh()
+    below = "www." + top
+    with Monitor(larder) as every, \
+            Monitor(larder, name=top, subtree=True) as tree, \
+            Monitor(larder, name=top) as exact, \
+            Monitor(larder, type="AAAA") as aaaa, \
+            Monitor(larder, outcome="hit") as hits, \
+            Monitor(larder, client="192.0.2.0/24") as strangers, \
+            Monitor(larder, client="127.0.0.0/8") as home, \
+            Monitor(larder, slower_us=30000) as late, \
+            Monitor(larder, rcode="SERVFAIL") as failing:
+        upstream.handler = slow(0.05)
+        larder.ask(top)
+        larder.ask(top)
+        upstream.handler = answer_default
+        larder.ask(below, "AAAA")
+        upstream.handler = lambda ctx: ctx.send(reply(ctx.msg, rcode=2))
+        larder.ask(fresh())
+        every.until(4)
+        # One that fits them all but for `strangers` ends the waiting.
+        for watch, names in ((tree, [top, top, below]), (exact, [top, top]),
+                             (aaaa, [below]), (hits, [top]), (late, [top]),
+                             (home, [e["name"] for e in every.events])):
+            watch.until(len(names))
+            assert [e["name"] for e in watch.events] == names
+            assert watch.dropped == 0
+        event, = failing.until(1)
+        assert event["rcode"] == "SERVFAIL"
+        strangers.read()        # at the latest after two seconds
+        assert strangers.events == []
+
+
+def test_monitor_says_that_it_is_there(larder):
+    """While there is nothing to tell, a sign every two seconds."""
+    with Monitor(larder) as watch:
+        start = time.monotonic()
+        assert watch.read() == 0
+        assert 1 < time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("parameters, wrong", [
+    ({"name": "a..b"}, "name"), ({"type": "A9"}, "type"),
+    ({"client": "localhost"}, "client"), ({"slower_us": -1}, "slower_us"),
+    ({"outcome": "won"}, "outcome"), ({"rcode": 2}, "rcode"),
+    ({"subtree": True}, "subtree"), ({"names": "a"}, "names")])
+def test_monitor_refuses_what_makes_no_sense(larder, parameters, wrong):
+    with Varlink(larder.control) as link:
+        answer = link.call("io.larder.Monitor", parameters, more=True)
+        assert answer["error"] == "org.varlink.service.InvalidParameter"
+        assert answer["parameters"] == {"parameter": wrong}
+        answer = link.call("io.larder.Monitor", {})
+        assert answer["error"] == "org.varlink.service.ExpectedMore"
+        # The connection is as good as before.
+        assert "version" in link.call("io.larder.Status")["parameters"]
+
+
+def test_monitor_has_a_bound_of_watchers(larder):
+    """The seventeenth is told so; once one leaves there is room again."""
+    watching = [Monitor(larder) for _ in range(16)]
+    with Varlink(larder.control) as link:
+        answer = link.call("io.larder.Monitor", {}, more=True)
+        assert answer["error"] == "io.larder.Busy"
+        watching.pop().link.sock.close()
+        deadline = time.monotonic() + 5
+        while "error" in link.call("io.larder.Monitor", {}, more=True):
+            assert time.monotonic() < deadline
+    larder.alive()
+    assert watching[0].until(1)
+    for watch in watching:
+        watch.link.sock.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be others")
+def test_monitor_is_for_those_who_may_see_names(larder):
+    os.chmod(larder.control, 0o666)
+    try:
+        answer, = ask_as(larder, 12345, [("Monitor", {})])
+        assert answer["error"] == "org.varlink.service.PermissionDenied"
+    finally:
+        os.chmod(larder.control, 0o660)
+
+
+def flood(larder, names, count, answered):
+    """Asks for each name in turn, some at a time, and counts the answers."""
+    with larder.udp_socket() as sock:
+        sock.settimeout(5)
+        wires = [query(name) for name in names]
+        for at in range(0, count, 32):
+            part = min(32, count - at)
+            for n in range(at, at + part):
+                sock.send(wires[n % len(wires)])
+            for _ in range(part):
+                if len(sock.recv(4096)) > 12:
+                    answered.append(1)
+
+
+def test_monitor_under_load_loses_no_answer(upstream):
+    """A watcher that reads, one that does not, one that comes and goes: each
+    query is answered, and each is told of or counted as left out."""
+    count = 20000
+    with Larder([upstream], conf={"threads": 2}) as larder:
+        names = [fresh_name() for _ in range(20)]
+        for name in names:
+            larder.ask(name)
+        answered, told = [], []
+        with Monitor(larder) as watch, Monitor(larder) as sleeper:
+            sleeper.link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
+                                         4096)
+            reader = threading.Thread(target=lambda: told.append(
+                len(watch.until(count, 60))))
+            asker = threading.Thread(target=flood, args=(
+                larder, names, count, answered))
+            reader.start()
+            asker.start()
+            while asker.is_alive():
+                Monitor(larder).link.sock.close()
+            asker.join()
+            reader.join()
+            assert len(answered) == count
+            assert len(watch.events) + watch.dropped == count
+            assert told and told[0] > 0
+            assert {e["name"] for e in watch.events} <= set(names)
+            # The one that slept hears what it has missed, when it wakes.
+            sleeper.until(count)
+            assert sleeper.dropped > 0
+            assert len(sleeper.events) + sleeper.dropped == count
+            assert larder.stats()["counters"]["replies_lost"] == 0
+
+
+def test_watcher_that_never_reads_is_cut_off(upstream):
+    """It holds a queue and one reply, and after 10 s nothing."""
+    with Larder([upstream]) as larder:
+        assert larder.ctl("log", "info").returncode == 0
+        name = fresh_name()
+        larder.ask(name)
+        with Monitor(larder) as sleeper:
+            sleeper.link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
+                                         4096)
+            deadline = time.monotonic() + 15
+            while "does not read its replies" not in larder.log():
+                assert time.monotonic() < deadline
+                flood(larder, [name], 64, [])
+                time.sleep(0.01)
+            assert sleeper.link.is_closed(timeout=3)
+        larder.alive()
+
+
+class Ctl:
+    """larderctl monitor, until it is left."""
+
+    def __init__(self, larder, *args):
+        self.proc = subprocess.Popen(
+            [find_binary("larderctl"), "--socket", larder.control, "monitor",
+             *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "TZ": "UTC"})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.proc.kill()
+        self.proc.communicate()
+
+    def lines(self, larder, name, count):
+        """Asks until it has told of something, then reads so many lines."""
+        stop = threading.Event()
+
+        def ask():
+            while not stop.wait(0.02):
+                larder.ask(name)
+
+        asker = threading.Thread(target=ask)
+        asker.start()
+        try:
+            return [self.proc.stdout.readline() for _ in range(count)]
+        finally:
+            stop.set()
+            asker.join()
+
+
+def test_larderctl_monitor(larder, fresh):
+    """Lines for people, JSON lines for programs, filters for both."""
+    name = fresh()
+    larder.ask(name)
+    with Ctl(larder) as ctl:
+        for line in ctl.lines(larder, name, 2):
+            assert re.fullmatch(
+                r"\d\d:\d\d:\d\d\.\d{3} +\S+ .s  hit     NOERROR  udp "
+                rf"127\.0\.0\.1 +{re.escape(name)} A\n", line), line
+    with Ctl(larder, "--json", name.rstrip("."), "--type", "A", "--client",
+             "127.0.0.1", "--outcome", "hit", "--rcode", "noerror",
+             "--slower", "1us") as ctl:
+        for line in ctl.lines(larder, name, 2):
+            assert json.loads(line)["name"] == name
+    # Whoever reads no more ends it.
+    with Ctl(larder) as ctl:
+        ctl.lines(larder, name, 1)
+        ctl.proc.stdout.close()
+        deadline = time.monotonic() + 5
+        while ctl.proc.poll() is None:
+            assert time.monotonic() < deadline
+            larder.ask(name)
+            time.sleep(0.01)
+        ctl.proc.stdout = None
+
+
+@pytest.mark.parametrize("args", [
+    ("--slower", "soon"), ("a..b",), ("--type", "A9"), ("--subtree",),
+    ("a", "b")])
+def test_larderctl_monitor_misused(larder, args):
+    done = larder.ctl("monitor", *args)
+    assert done.returncode == 2 and done.stderr.startswith("larderctl: ")
+    assert larder.ctl("status", "--type", "A").returncode == 2
+
+
+def test_names_in_lines_are_harmless(upstream):
+    """What a name holds can neither end a line nor reach a terminal."""
+    with Larder([upstream]) as larder:
+        wire = query(".")
+        wire = wire[:12] + HOSTILE + wire[13:]
+        with Monitor(larder) as watch, Ctl(larder) as ctl:
+            stop = threading.Event()
+
+            def ask():
+                while not stop.wait(0.02):
+                    larder.udp(wire)
+
+            asker = threading.Thread(target=ask)
+            asker.start()
+            line = ctl.proc.stdout.readline()
+            stop.set()
+            asker.join()
+            while HOSTILE_TEXT not in {e["name"] for e in watch.events}:
+                watch.read()
+        assert f" {HOSTILE_TEXT} A" in line and line[:-1].isprintable()
+        larder.alive()

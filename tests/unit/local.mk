@@ -31,6 +31,10 @@ unit_tests += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
 tests_unit_test_log_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_ring
+tests_unit_test_ring_SOURCES = tests/unit/test_ring.c tests/unit/unit.h
+tests_unit_test_ring_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_rng
 tests_unit_test_rng_SOURCES = tests/unit/test_rng.c tests/unit/unit.h
 tests_unit_test_rng_LDADD = $(unit_libs)
@@ -317,7 +321,7 @@ tests_unit_test_interface_LDADD = $(unit_libs)
 unit_tests += tests/unit/test_larderctl
 tests_unit_test_larderctl_SOURCES = tests/unit/test_larderctl.c \
 	tests/unit/fake_control.c tests/unit/fake_control.h \
-	src/larderctl/client.c src/larderctl/show_cache.c src/larderctl/show_route.c src/larderctl/show_slow.c \
+	src/larderctl/client.c src/larderctl/show_cache.c src/larderctl/show_route.c src/larderctl/show_slow.c src/larderctl/verbs_monitor.c \
 	src/larderctl/show_stats.c src/larderctl/show_status.c \
 	src/larderctl/show_upstreams.c \
 	src/larderctl/suggest.c src/larderctl/table.c src/larderctl/term.c \

@@ -6,10 +6,12 @@
 #include "exchange_rig.h"
 
 #include "alloc_fail.h"
+#include "base/ring.h"
 #include "base/timer.h"
 #include "cache/cache.h"
 #include "draft.h"
 #include "oracle.h"
+#include "resolve/event.h"
 #include "resolve/flight.h"
 #include "resolve/resolver.h"
 #include "resolve/slow.h"
@@ -313,7 +315,7 @@ static void test_slow(void **state)
 	rig.mono_us += 100000;
 	assert_int_equal(ask_from(r, "192.0.2.10", "www.example.", 1), NET_LATER);
 	answer((struct exchange *)((char *)rig.last - offsetof(struct exchange, send)));
-	assert_int_equal(slows_read(slows, 0, 0, list, &dropped), 1);
+	assert_int_equal(slows_read(slows, list, &dropped), 1);
 	assert_memory_equal(list[0].name.octets, "\3www\7example\0", 13);
 	assert_int_equal(list[0].duration_us, 100000);
 	assert_int_equal(list[0].outcome, OUTCOME_MISS);
@@ -321,9 +323,9 @@ static void test_slow(void **state)
 	assert_non_null(strstr(list[0].reason, " answered in 100 ms"));
 
 	batch(r, 2, 99999);
-	assert_int_equal(slows_read(slows, 0, 0, list, &dropped), 1);
+	assert_int_equal(slows_read(slows, list, &dropped), 1);
 	batch(r, 2, 100000);
-	assert_int_equal(slows_read(slows, 0, 0, list, &dropped), 3);
+	assert_int_equal(slows_read(slows, list, &dropped), 3);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(list[i].outcome, OUTCOME_HIT);
 		assert_int_equal(list[i].qtype, DNS_A);
@@ -332,7 +334,7 @@ static void test_slow(void **state)
 	}
 	/* A stream's batch that is late has nothing to do with the datagrams before it. */
 	resolver_on_batch_done(r, rig.mono_us, rig.mono_us + 200000, 1);
-	assert_int_equal(slows_read(slows, 0, 0, list, &dropped), 3);
+	assert_int_equal(slows_read(slows, list, &dropped), 3);
 	assert_int_equal(dropped, 0);
 	conf.slow_query_ms = 0;
 	rig.mono_us = before;
@@ -340,11 +342,81 @@ static void test_slow(void **state)
 	slows_free(slows);
 }
 
+/* The next event in the ring, whose name is www.example. */
+static const struct event *next_event(struct ring *ring)
+{
+	size_t              len;
+	const struct event *e = ring_read(ring, &len);
+
+	assert_non_null(e);
+	assert_int_equal(len, event_size(e));
+	assert_memory_equal(event_name(e), "\3www\7example\0", 13);
+	assert_int_equal(e->name_len, 13);
+	assert_int_equal(e->qtype, DNS_A);
+	return e;
+}
+
+/* While somebody watches, each reply is told once, with the time that it took; then no more. */
+static void test_watch(void **state)
+{
+	struct resolver    *r = resolver_new(&env, setup_new(&conf, NULL));
+	struct ring        *ring = ring_new(4096);
+	const struct event *e;
+	char                who[EVENT_UPSTREAM_MAX + 1];
+	size_t              len;
+
+	(void)state;
+	cache_flush_all(cache);
+	resolver_watch(r, ring);
+	assert_int_equal(ask_from(r, "192.0.2.9", "WWW.example.", 1), NET_LATER);
+	assert_int_equal(ask_from(r, "192.0.2.9", "WWW.example.", 1), NET_SILENCE);
+	assert_null(ring_read(ring, &len));
+	rig.mono_us += 70000;
+	assert_int_equal(ask_from(r, "192.0.2.10", "www.example.", 1), NET_LATER);
+	answer((struct exchange *)((char *)rig.last - offsetof(struct exchange, send)));
+	e = next_event(ring);
+	assert_int_equal(e->time_us, rig.mono_us);
+	assert_int_equal(e->duration_us, 70000);
+	assert_int_equal(e->outcome, OUTCOME_MISS);
+	assert_int_equal(e->rcode, DNS_NOERROR);
+	assert_string_equal(event_upstream(e, who), upstream.name);
+	assert_int_equal(addr_port(&e->client), 4000);
+	e = next_event(ring);
+	assert_int_equal(e->outcome, OUTCOME_JOINED);
+	assert_int_equal(e->duration_us, 0);
+	assert_null(ring_read(ring, &len));
+
+	batch(r, 2, 1234);
+	for (unsigned i = 0; i < 2; i++) {
+		e = next_event(ring);
+		assert_int_equal(e->outcome, OUTCOME_HIT);
+		assert_int_equal(e->duration_us, 1234);
+		assert_int_equal(e->time_us, rig.mono_us + 1234);
+		assert_null(event_upstream(e, who));
+	}
+	assert_null(ring_read(ring, &len));
+	ring_release(ring);
+
+	assert_int_equal(rcode_now(r, "203.0.113.1", "www.example."), DNS_REFUSED);	/* no batch has ended yet */
+	assert_null(ring_read(ring, &len));
+	resolver_watch(r, NULL);
+	batch(r, 1, 50);
+	e = next_event(ring);
+	assert_int_equal(e->rcode, DNS_REFUSED);
+	assert_int_equal(e->outcome, OUTCOME_REFUSED);
+	assert_null(ring_read(ring, &len));
+	assert_int_equal(ring_dropped(ring), 0);
+	rig.mono_us -= 70000;
+	resolver_free(r);
+	ring_free(ring);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_slow),
+		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_gone_while_waiting),
 		cmocka_unit_test(test_overload),
 		cmocka_unit_test(test_no_memory),
