@@ -46,6 +46,7 @@ EXTRA_DIST += \
 	tests/bench/README.md \
 	tests/bench/bench.py \
 	tests/bench/flood.py \
+	tests/bench/watched.py \
 	tests/bench/incident.py \
 	tests/bench/incident_cases.py \
 	tests/bench/incident_check.py \
