@@ -45,7 +45,8 @@ _larderctl()
 	case "${#words[@]} ${words[*]}" in
 	"0 ") word=$verbs ;;
 	"1 cache") word='stats lookup dump flush' ;;
-	"1 log") word='error warning notice info debug' ;;
+	"2 log queries") word='on off' ;;
+	"1 log") word='queries error warning notice info debug' ;;
 	"1 upstream") word=$(_larderctl_upstreams) ;;
 	"2 upstream "*) word='up down auto reset' ;;
 	"2 resolve "* | "2 trace "* | "3 cache lookup "* | "3 cache flush "*) word=$types ;;

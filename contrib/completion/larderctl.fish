@@ -42,6 +42,7 @@ complete -c larderctl -n $cache -a stats -d 'how full the cache is, and how it i
 complete -c larderctl -n $cache -a lookup -d 'what the cache holds for a name'
 complete -c larderctl -n $cache -a dump -d 'all that the cache holds'
 complete -c larderctl -n $cache -a flush -d 'forget all answers, or those for a name'
-complete -c larderctl -n '__fish_seen_subcommand_from log' -a 'error warning notice info debug'
+complete -c larderctl -n '__fish_seen_subcommand_from log' -a 'queries error warning notice info debug'
+complete -c larderctl -n '__fish_seen_subcommand_from queries' -a 'on off'
 complete -c larderctl -n '__fish_seen_subcommand_from upstream' -a '(__larderctl_upstreams) up down auto reset'
 complete -c larderctl -n '__fish_seen_subcommand_from resolve trace lookup flush' -a "$types"

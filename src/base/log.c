@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOG_LINE_MAX   1024
+#define LOG_LINE_MAX   1536
 #define LOG_LABEL_MAX  16
 #define LOG_LIMIT_S    10
 #define LOG_LIMIT_SAID 5
@@ -94,6 +94,15 @@ void log_event(enum log_level level, const struct log_field *fields, const char 
 
 	if (!log_enabled(level))
 		return;
+	va_start(ap, format);
+	log_write(level, fields, format, ap);
+	va_end(ap);
+}
+
+void log_always(enum log_level level, const struct log_field *fields, const char *format, ...)
+{
+	va_list ap;
+
 	va_start(ap, format);
 	log_write(level, fields, format, ap);
 	va_end(ap);

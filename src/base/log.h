@@ -36,6 +36,10 @@ struct log_field {
 void log_event(enum log_level level, const struct log_field *fields, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same whatever the level that is set: for what was asked for by itself. */
+void log_always(enum log_level level, const struct log_field *fields, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* take() gets a line (text without label or line end; fields end with a NULL name, or are NULL); false: it could
  * not, and the line goes to standard error, with its priority in front as "<4>", which whoever collects the
  * output of services understands. */

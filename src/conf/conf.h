@@ -64,6 +64,7 @@ struct conf {
 	struct conf_http http;
 
 	uint32_t slow_query_ms;
+	bool     query_log;
 	uint32_t tcp_idle_ms;
 	uint32_t tcp_clients;
 	uint32_t tcp_per_client;

@@ -64,6 +64,7 @@ const struct conf_option conf_options[] = {
 	  "Show over HTTP which names are asked for." },
 	{ "slow-query", CONF_MS, 1, 30 * SECOND, "100ms", FIELD(slow_query_ms),
 	  "A query whose client waits so long is noted with the reason." },
+	{ "query-log", CONF_BOOL, 0, 1, "no", FIELD(query_log), "Log each query, with its name and client." },
 	{ "log-level", CONF_LEVEL, 0, LOG_LEVEL_DEBUG, "notice", FIELD(log_level),
 	  "Least important lines that are logged." },
 

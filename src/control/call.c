@@ -51,6 +51,7 @@ static const struct call_method {
 	{ "io.larder.Reload", CALL_ORDERS, larder_reload, { { 0 } } },
 	{ "io.larder.Health", CALL_COUNTERS, larder_health, { { 0 } } },
 	{ "io.larder.SetLogLevel", CALL_ORDERS, larder_set_log_level, { { "level", JSON_STRING, true } } },
+	{ "io.larder.SetQueryLog", CALL_ORDERS, larder_set_query_log, { { "on", JSON_TRUE, true } } },
 	{ "io.larder.Route", CALL_COUNTERS, larder_route, { { "name", JSON_STRING, true } } },
 	{ "io.larder.CacheLookup", CALL_NAMES, larder_cache_lookup,
 	  { { "name", JSON_STRING, true }, { "type", JSON_STRING, false } } },

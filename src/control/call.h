@@ -110,6 +110,7 @@ void larder_reload(struct call *c);
 void larder_config(struct call *c);
 void larder_health(struct call *c);
 void larder_set_log_level(struct call *c);
+void larder_set_query_log(struct call *c);
 void larder_route(struct call *c);		/* larder_route.c */
 void larder_cache_lookup(struct call *c);	/* larder_cache.c */
 void larder_cache_dump(struct call *c);

@@ -119,6 +119,8 @@ struct control_ops {
 	int (*trace)(void *arg, const struct trace_question *q,
 	             void (*done)(void *done_arg, const struct trace_report *report), void *done_arg);
 	void (*slow)(void *arg, struct control_slow *out);
+	/* Logs each query from now on, or no more.  0, or a negative errno: nothing has changed. */
+	int (*query_log)(void *arg, bool on, bool *before);
 	/* From now on w is told of queries.  0; -EBUSY: too many are; -ENOMEM. */
 	int (*watch)(void *arg, struct control_watcher *w);
 	void (*unwatch)(void *arg, struct control_watcher *w);

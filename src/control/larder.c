@@ -286,3 +286,14 @@ void larder_set_log_level(struct call *c)
 	}
 	call_invalid(c, "level");
 }
+
+void larder_set_query_log(struct call *c)
+{
+	bool before = false;
+	int  err = c->ops->query_log(c->ops->arg, json_is_true(json_object_get(c->parameters, "on")), &before);
+
+	if (err < 0)
+		call_refuse(c, err);
+	else
+		call_reply(c, json_pack("{s:b}", "before", before));
+}

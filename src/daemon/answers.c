@@ -293,6 +293,14 @@ static void daemon_unwatch(void *arg, struct control_watcher *w)
 	events_unwatch(&((struct daemon *)arg)->events, w);
 }
 
+static int daemon_set_query_log(void *arg, bool on, bool *before)
+{
+	struct daemon *d = arg;
+
+	*before = d->query_log.on;
+	return query_log_switch(&d->query_log, on);
+}
+
 /* /run/larder may not be there when larderd is started by hand. */
 static void daemon_make_socket_dir(const char *path)
 {
@@ -332,6 +340,7 @@ static struct control_ops daemon_ops(struct daemon *d)
 		.look = daemon_look,
 		.trace = daemon_trace,
 		.slow = daemon_slow,
+		.query_log = daemon_set_query_log,
 		.watch = daemon_watch,
 		.unwatch = daemon_unwatch,
 		.group = daemon_control_group(PEER_NOBODY),

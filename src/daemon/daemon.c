@@ -324,6 +324,14 @@ static void daemon_warn_of_restart(const struct conf *old, const struct conf *ne
 		log_warning("`user` takes effect at the next start");
 }
 
+static void daemon_log_queries(struct daemon *d, bool on)
+{
+	int err = query_log_switch(&d->query_log, on);
+
+	if (err < 0)
+		log_error("queries cannot be logged: %s", strerror(-err));
+}
+
 int daemon_reload(struct daemon *d, char **report)
 {
 	struct listener_conf listeners;
@@ -362,6 +370,7 @@ int daemon_reload(struct daemon *d, char **report)
 	conf_unref(d->conf);
 	d->conf = conf;
 	log_set_level(conf->log_level);
+	daemon_log_queries(d, conf->query_log);
 	d->loaded_us = daemon_now_us();
 	d->refused = false;
 	daemon_watch_resolv(d);
@@ -629,6 +638,7 @@ static bool daemon_start(struct daemon *d)
 	if (!daemon_start_workers(d))
 		return false;
 	events_begin(&d->events, d->workers, d->worker_count);
+	daemon_log_queries(d, d->conf->query_log);
 	daemon_watch_resolv(d);
 	daemon_look_at_ways(d);
 	daemon_warm(d);
@@ -654,6 +664,7 @@ static void daemon_stop(struct daemon *d)
 	sigset_t late;
 
 	events_close(&d->events);
+	query_log_close(&d->query_log);
 	for (unsigned i = 0; i < d->started; i++)
 		worker_stop(d->workers[i], STOP_GRACE_MS);
 	for (unsigned i = 0; i < d->started; i++)
@@ -704,6 +715,7 @@ int daemon_run(struct conf *conf, const struct conf_args *args, struct activatio
 	traces_init(&d.traces, &d.loop);
 	tickets_init(&d.tickets, &d.loop, &d.conf);
 	events_init(&d.events, &d.loop);
+	query_log_init(&d.query_log, &d.events);
 	good = daemon_start(&d);
 	if (good)
 		uv_run(&d.loop, UV_RUN_DEFAULT);

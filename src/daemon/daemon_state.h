@@ -11,6 +11,7 @@
 #include "daemon/bootstrap.h"
 #include "daemon/events.h"
 #include "daemon/netwatch.h"
+#include "daemon/query_log.h"
 #include "daemon/service.h"
 #include "daemon/tickets.h"
 #include "daemon/traces.h"
@@ -58,6 +59,7 @@ struct daemon {
 	struct traces           traces;
 	struct tickets          tickets;
 	struct events           events;
+	struct query_log        query_log;
 	uv_loop_t               loop;
 	uv_signal_t             on_hup, on_term, on_int;
 	uv_timer_t              resolv_timer;

@@ -25,8 +25,8 @@
 
 #define JOURNAL_SOCKET      "/run/systemd/journal/socket"
 #define JOURNAL_FIELDS      8		/* of a caller; more are left out */
-#define JOURNAL_FIELD_MAX   320		/* octets, name and value */
-#define JOURNAL_MESSAGE_MAX 2080	/* what log_line() makes, and "MESSAGE=" */
+#define JOURNAL_FIELD_MAX   1040		/* octets, name and value */
+#define JOURNAL_MESSAGE_MAX 3104	/* what log_line() makes, and "MESSAGE=" */
 
 static bool journal_gets_stderr(void)
 {

@@ -7,6 +7,7 @@ liblarder_a_SOURCES += \
 	src/daemon/events.c src/daemon/events.h \
 	src/daemon/journal.c src/daemon/journal.h \
 	src/daemon/netwatch.c src/daemon/netwatch.h \
+	src/daemon/query_log.c src/daemon/query_log.h \
 	src/daemon/service.c src/daemon/service.h \
 	src/daemon/sockets.c src/daemon/sockets.h \
 	src/daemon/tickets.c src/daemon/tickets.h \

@@ -48,5 +48,6 @@ enum larderctl_exit verb_slow(const struct order *o);
 enum larderctl_exit verb_route(const struct order *o);
 enum larderctl_exit verb_health(const struct order *o);
 enum larderctl_exit verb_log(const struct order *o);
+enum larderctl_exit verb_log_queries(const struct order *o);
 
 #endif

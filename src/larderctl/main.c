@@ -49,6 +49,7 @@ static const struct verb {
 	{ "slow", NULL, "", 0, 0, "the latest slow queries, and why they were", verb_slow },
 	{ "route", NULL, " NAME", 1, 0, "where a question for a name goes, and why", verb_route },
 	{ "health", NULL, "", 0, 0, "is DNS well? Exit code 1 when it fails", verb_health },
+	{ "log", "queries", " on|off", 1, 0, "log each query, or no more", verb_log_queries },
 	{ "log", NULL, " LEVEL", 1, 0, "log up to error, warning, notice, info or debug", verb_log },
 	{ "reload", NULL, "", 0, 0, "read the configuration anew", verb_reload },
 	{ "config", NULL, "", 0, 0, "print the configuration in effect", verb_config },

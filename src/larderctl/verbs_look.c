@@ -129,3 +129,23 @@ enum larderctl_exit verb_log(const struct order *o)
 	json_decref(reply);
 	return result;
 }
+
+enum larderctl_exit verb_log_queries(const struct order *o)
+{
+	bool                on = o->count && !strcmp(o->arguments[0], "on");
+	json_t             *reply;
+	enum larderctl_exit result;
+
+	if (!on && (!o->count || strcmp(o->arguments[0], "off"))) {
+		term_complain("log queries takes on or off%s%s%s", o->count ? ", not \"" : "",
+		              o->count ? o->arguments[0] : "", o->count ? "\"" : "");
+		return LARDERCTL_USAGE;
+	}
+	result = verb_ask(o, "io.larder.SetQueryLog", json_pack("{s:b}", "on", on), &reply);
+	if (reply)
+		term_say("larderd logs %s until its next start or reload; before, it %s",
+		         on ? "each query" : "no queries",
+		         json_is_true(json_object_get(reply, "before")) ? "logged each" : "logged none");
+	json_decref(reply);
+	return result;
+}

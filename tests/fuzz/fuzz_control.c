@@ -147,6 +147,13 @@ static int fuzz_watch(void *arg, struct control_watcher *w)
 	return 0;
 }
 
+static int fuzz_query_log(void *arg, bool on, bool *before)
+{
+	(void)arg;
+	*before = on;
+	return on ? -ENOMEM : 0;
+}
+
 static void fuzz_unwatch(void *arg, struct control_watcher *w)
 {
 	(void)arg;
@@ -220,7 +227,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.order = fuzz_order,
 		.flush = fuzz_flush, .reload = fuzz_reload, .config = fuzz_config,
 		.route = fuzz_route, .route_suffix = fuzz_route_suffix, .look_at = fuzz_look_at, .look = fuzz_look,
-		.trace = fuzz_trace, .slow = fuzz_slow, .watch = fuzz_watch, .unwatch = fuzz_unwatch,
+		.trace = fuzz_trace, .slow = fuzz_slow, .query_log = fuzz_query_log, .watch = fuzz_watch, .unwatch = fuzz_unwatch,
 		.arg = &good,
 	};
 	struct varlink_buffer b;

@@ -21,8 +21,9 @@ from harness import (REFUSED, Larder, Upstream, answer_default, find_binary,
 from test_daemon import Varlink
 
 NAMES = (("CacheLookup", {"name": "a."}), ("CacheDump", {}),
-         ("Trace", {"name": "a."}))
+         ("Trace", {"name": "a."}), ("Monitor", {}))
 ORDERS = (("Flush", {}), ("Reload", {}), ("SetLogLevel", {"level": "info"}),
+          ("SetQueryLog", {"on": True}),
           ("SetUpstream", {"name": "x", "order": "auto"}))
 COUNTERS = (("Status", {}), ("Stats", {}), ("Upstreams", {}), ("Config", {}),
             ("Health", {}), ("Route", {"name": "a."}))

@@ -40,8 +40,9 @@ KEYS = {
     "query-timeout", "resolve-timeout", "resend-after", "max-flights",
     "edns-size", "case-mixing", "local-names", "control-socket",
     "state-directory", "metrics-listen", "metrics-hosts", "metrics-names",
-    "slow-query", "log-level",
-    "upgrade", "policy", "route-policy", "tcp", "limits", "cache", "identity", "upstreams", "routes",
+    "slow-query", "query-log", "log-level", "upgrade", "policy",
+    "route-policy", "tcp", "limits", "cache", "identity", "upstreams",
+    "routes",
 }
 SUB_KEYS = {
     "tcp": {"idle", "clients", "per-client", "in-flight"},

@@ -431,3 +431,72 @@ def test_names_in_lines_are_harmless(upstream):
                 watch.read()
         assert f" {HOSTILE_TEXT} A" in line and line[:-1].isprintable()
         larder.alive()
+
+
+# --- query log --------------------------------------------------------------
+
+def wait_for(what, seconds=5):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def logged(larder):
+    """[{key: value}, …] of the lines about queries."""
+    return [dict(re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)', line))
+            for line in larder.log().splitlines()
+            if line.startswith("query client=")]
+
+
+def test_query_log_is_off_and_switched(upstream):
+    """Nothing at first; then a line for each query; then nothing again."""
+    with Larder([upstream]) as larder:
+        assert larder.ctl("log", "error").returncode == 0
+        larder.ask(fresh_name())
+        name = fresh_name()
+        done = larder.ctl("log", "queries", "on")
+        assert done.returncode == 0 and "logged none" in done.stdout
+        larder.ask(name)
+        larder.ask(name)
+        wire = query(".")
+        larder.udp(wire[:12] + HOSTILE + wire[13:])
+        wait_for(lambda: len(logged(larder)) == 3)
+        miss, hit, hostile = logged(larder)
+        assert miss == {
+            "client": "127.0.0.1", "transport": "udp", "type": "A",
+            "rcode": "NOERROR", "outcome": "miss", "name": name,
+            "duration_us": miss["duration_us"],
+            "upstream": "udp://" + upstream.url}
+        assert hit["outcome"] == "hit" and hit["upstream"] == "-"
+        assert hostile["name"] == '"' + HOSTILE_TEXT.replace(
+            "\\", "\\\\") + '"'
+        done = larder.ctl("log", "queries", "off")
+        assert done.returncode == 0 and "logged each" in done.stdout
+        with Monitor(larder) as watch:
+            larder.ask(name)
+            watch.until(1)
+        assert len(logged(larder)) == 3
+        assert larder.ctl("log", "queries").returncode == 2
+        # The configuration counts again after a reload.
+        larder.rewrite({"query-log": True})
+        assert larder.ctl("reload").returncode == 0
+        larder.ask(name)
+        wait_for(lambda: len(logged(larder)) == 4)
+
+
+def test_query_log_loses_no_count(upstream):
+    """Under load each query is a line, or counted in one that says so."""
+    count = 20000
+    with Larder([upstream], conf={"query-log": True}) as larder:
+        name = fresh_name()
+        answered = []
+        larder.ask(name)
+        flood(larder, [name], count, answered)
+        assert len(answered) == count
+
+        def told():
+            left_out = re.findall(r"query log: (\d+) queries came too fast",
+                                  larder.log())
+            return len(logged(larder)) + sum(map(int, left_out))
+        wait_for(lambda: told() == count + 1, 15)

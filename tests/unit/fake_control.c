@@ -200,6 +200,15 @@ static void fake_slow(void *arg, struct control_slow *out)
 	dns_name_from_text("b.example", &out->queries[1].name);
 }
 
+static int fake_query_log(void *arg, bool on, bool *before)
+{
+	struct fake_control *f = arg;
+
+	*before = f->query_log;
+	f->query_log = on;
+	return 0;
+}
+
 /* One watcher at a time, who is told of what fake_control_event() makes. */
 static int fake_watch(void *arg, struct control_watcher *w)
 {
@@ -329,6 +338,7 @@ void fake_control_init(struct fake_control *f, struct control_ops *ops)
 		.look = fake_look,
 		.trace = fake_trace,
 		.slow = fake_slow,
+		.query_log = fake_query_log,
 		.watch = fake_watch,
 		.unwatch = fake_unwatch,
 		.group = PEER_NOBODY,

@@ -27,6 +27,7 @@ struct fake_control {
 	struct cache *cache;			/* to be looked at; NULL: an empty one */
 	struct control_watcher *watcher;	/* who watches queries; NULL: nobody */
 
+	bool               query_log;
 	unsigned           flushes, reloads;
 	bool               anew;		/* of the last order for an upstream */
 	enum control_flush what;		/* of the last flush */

@@ -508,6 +508,7 @@ static void test_rights(void **state)
 		{ "Reload", "{}", false, true },
 		{ "SetUpstream", "{\"name\":\"office\",\"order\":\"up\"}", false, true },
 		{ "SetLogLevel", "{\"level\":\"info\"}", false, true },
+		{ "SetQueryLog", "{\"on\":true}", false, true },
 	};
 	struct fixture *f = *state;
 

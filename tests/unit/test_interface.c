@@ -266,7 +266,7 @@ static void test_grammar(void **state)
 {
 	(void)state;
 	assert_int_equal(idl_check_grammar(&control_interfaces[0]), 2);
-	assert_int_equal(idl_check_grammar(&control_interfaces[1]), 15);
+	assert_int_equal(idl_check_grammar(&control_interfaces[1]), 16);
 	assert_null(control_interfaces[2].name);
 }
 
@@ -295,6 +295,7 @@ static void test_replies(void **state)
 		check_call(&ops, "io.larder.CacheDump", "{}", NULL);
 		check_call(&ops, "io.larder.Trace", "{\"name\":\"a\"}", NULL);
 		check_call(&ops, "io.larder.Slow", "{}", NULL);
+		check_call(&ops, "io.larder.SetQueryLog", "{\"on\":true}", NULL);
 		check_call(&ops, "io.larder.Monitor", "{\"name\":\"a\"}", NULL);
 		/* Again, with nothing there that may be missing, and nothing counted. */
 		f.status.config_file = NULL;
