@@ -177,11 +177,11 @@ def test_ddr_02_wrong_certificate(kind, wrong, cert, ca,
         assert_plain(larder, plain, says)
         assert server.tried and not server.heard
         assert plain.asked == 1
-        clock.pass_by(99)
+        clock.pass_by(50)
         assert_answered(larder)
         assert plain.asked == 1
         server.set_certificate(cert)
-        clock.pass_by(2)
+        clock.pass_by(51)
         assert_upgraded(larder)
         assert plain.asked == 2
 
