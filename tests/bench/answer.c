@@ -9,11 +9,15 @@
  * SOA.  An OPT is answered with an OPT.  Nothing is looked up and nothing is
  * kept, so that a miss in the server under test costs what that server makes of it.
  *
+ * With --secure ADDRESS:PORT and --certificate FILE the same is offered over TLS and
+ * HTTPS there (secure.h).
+ *
  * With --delay-ms replies leave that much later, in order of arrival, from a
  * ring; when the ring is full the query is dropped, as a real server would.
  */
 #include "net.h"
 #include "reply.h"
+#include "secure.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -27,11 +31,13 @@
 enum {
 	ANSWER_OCTETS = 512,	/* longest query and reply */
 	ANSWER_CONNS = 64,
+	ANSWER_FDS = ANSWER_CONNS + 3,
 	ANSWER_RING = 1 << 16,
 };
 
 static const char usage[] =
-	"usage: answer [--ttl SECONDS] [--delay-ms MS] ADDRESS:PORT\n";
+	"usage: answer [--ttl SECONDS] [--delay-ms MS] [--certificate FILE --secure ADDRESS:PORT]\n"
+	"              ADDRESS:PORT\n";
 
 struct answer_late {
 	uint64_t due_ns;
@@ -42,12 +48,15 @@ struct answer_late {
 };
 
 struct answer_conn {
+	struct secure_conn *secure;	/* NULL: plain TCP */
 	size_t len;
 	uint8_t octets[2 + ANSWER_OCTETS];
 };
 
 struct answer {
-	int udp, listener;
+	int udp, listener, secure_listener;
+	struct secure *secure;
+	struct answer_conn conns[ANSWER_CONNS];
 	uint32_t ttl_s;
 	uint64_t delay_ns;
 	uint64_t asked;			/* questions so far, those for TXT left out */
@@ -199,16 +208,46 @@ static bool answer_tcp(struct answer *s, int fd, struct answer_conn *c)
 	return true;
 }
 
-static void answer_accept(struct answer *s, struct pollfd *fds, struct answer_conn *conns)
+static void answer_on_secure(void *arg, unsigned place, uint32_t tag, uint8_t *msg, size_t len)
 {
-	int fd = accept(s->listener, NULL, NULL), i = 0;
+	struct answer *s = arg;
+	size_t n = answer_make(s, msg, len);
+
+	if (n)
+		secure_answer(s->conns[place].secure, tag, msg, n);
+}
+
+static bool answer_stream(struct answer *s, int fd, struct answer_conn *c)
+{
+	return c->secure ? secure_read(c->secure) : answer_tcp(s, fd, c);
+}
+
+static void answer_close(struct answer_conn *c, int fd)
+{
+	if (c->secure)
+		secure_close(c->secure);
+	else
+		close(fd);
+}
+
+static void answer_accept(struct answer *s, struct pollfd *fds, const struct pollfd *listener)
+{
+	int fd = accept(listener->fd, NULL, NULL);
+	unsigned i = 0;
 
 	while (i < ANSWER_CONNS && fds[i].fd >= 0)
 		i++;
-	if (fd >= 0 && i < ANSWER_CONNS)
-		fds[i].fd = fd, fds[i].revents = 0, conns[i].len = 0;
-	else if (fd >= 0)
+	if (fd < 0)
+		return;
+	if (i == ANSWER_CONNS) {
 		close(fd);
+		return;
+	}
+	fds[i].fd = fd;
+	fds[i].revents = 0;
+	s->conns[i].len = 0;
+	s->conns[i].secure = listener->fd == s->secure_listener ? secure_open(s->secure, fd, i)
+								: NULL;
 }
 
 static void answer_wait(const struct answer *s, struct pollfd *fds)
@@ -221,40 +260,60 @@ static void answer_wait(const struct answer *s, struct pollfd *fds)
 		t = (struct timespec){ (time_t)(left / 1000000000u), (long)(left % 1000000000u) };
 		timeout = &t;
 	}
-	if (ppoll(fds, ANSWER_CONNS + 2, timeout, NULL) < 0)
-		for (int i = 0; i < ANSWER_CONNS + 2; i++)
+	if (ppoll(fds, ANSWER_FDS, timeout, NULL) < 0)
+		for (int i = 0; i < ANSWER_FDS; i++)
 			fds[i].revents = 0;
 }
 
 static _Noreturn void answer_run(struct answer *s)
 {
-	static struct answer_conn conns[ANSWER_CONNS];
-	struct pollfd fds[ANSWER_CONNS + 2];
-	struct pollfd *udp = &fds[ANSWER_CONNS], *listener = &fds[ANSWER_CONNS + 1];
+	struct pollfd fds[ANSWER_FDS];
+	struct pollfd *udp = &fds[ANSWER_CONNS], *listeners = udp + 1;
 
 	for (int i = 0; i < ANSWER_CONNS; i++)
 		fds[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	*udp = (struct pollfd){ .fd = s->udp, .events = POLLIN };
-	*listener = (struct pollfd){ .fd = s->listener, .events = POLLIN };
+	listeners[0] = (struct pollfd){ .fd = s->listener, .events = POLLIN };
+	listeners[1] = (struct pollfd){ .fd = s->secure_listener, .events = POLLIN };
 	for (;;) {
 		answer_wait(s, fds);
 		if (udp->revents)
 			answer_udp(s);
 		answer_send_due(s);
 		for (int i = 0; i < ANSWER_CONNS; i++) {
-			if (fds[i].fd < 0 || !fds[i].revents || answer_tcp(s, fds[i].fd, &conns[i]))
+			if (fds[i].fd < 0 || !fds[i].revents ||
+			    answer_stream(s, fds[i].fd, &s->conns[i]))
 				continue;
-			close(fds[i].fd);
+			answer_close(&s->conns[i], fds[i].fd);
 			fds[i].fd = -1;
 		}
-		if (listener->revents)
-			answer_accept(s, fds, conns);
+		for (int i = 0; i < 2; i++)
+			if (listeners[i].revents)
+				answer_accept(s, fds, &listeners[i]);
 	}
+}
+
+static void answer_listen(struct answer *s, const char *address)
+{
+	struct net_addr a = net_addr_parse(address);
+
+	s->udp = net_udp_listen(&a);
+	s->listener = net_tcp_listen(&a);
+}
+
+static void answer_listen_secure(struct answer *s, const char *address, const char *pem)
+{
+	if (!address || !pem)
+		net_usage(usage);
+	struct net_addr a = net_addr_parse(address);
+	s->secure = secure_new(pem, answer_on_secure, s);
+	s->secure_listener = net_tcp_listen(&a);
 }
 
 int main(int argc, char **argv)
 {
-	struct answer s = { .ttl_s = 86400 };
+	static struct answer s = { .ttl_s = 86400, .secure_listener = -1 };
+	const char *certificate = NULL, *secure = NULL;
 	int i = 1;
 
 	for (; i + 1 < argc && !strncmp(argv[i], "--", 2); i += 2) {
@@ -262,15 +321,19 @@ int main(int argc, char **argv)
 			s.ttl_s = (uint32_t)net_number(argv[i], argv[i + 1], 0, 604800);
 		else if (!strcmp(argv[i], "--delay-ms"))
 			s.delay_ns = net_number(argv[i], argv[i + 1], 0, 60000) * 1000000;
+		else if (!strcmp(argv[i], "--certificate"))
+			certificate = argv[i + 1];
+		else if (!strcmp(argv[i], "--secure"))
+			secure = argv[i + 1];
 		else
 			net_usage(usage);
 	}
 	if (i + 1 != argc)
 		net_usage(usage);
-	struct net_addr a = net_addr_parse(argv[i]);
 	signal(SIGPIPE, SIG_IGN);
-	s.udp = net_udp_listen(&a);
-	s.listener = net_tcp_listen(&a);
+	answer_listen(&s, argv[i]);
+	if (certificate || secure)
+		answer_listen_secure(&s, secure, certificate);
 	if (s.delay_ns) {
 		prctl(PR_SET_TIMERSLACK, 1UL);
 		s.ring = calloc(ANSWER_RING, sizeof *s.ring);

@@ -25,7 +25,7 @@ import process
 import servers
 
 SMALL = ("hit", "slow", "tcp", "miss")
-ROWS = ("start", *SMALL, "million")
+ROWS = ("start", *SMALL, *servers.OVER, "million")
 SUFFIX = "bench.example"
 PROBE = "p0." + SUFFIX
 WRONG = {   # figures of the generator that should be 0, in words
@@ -113,7 +113,7 @@ class Bench:
         self.end = time.monotonic() + plan.limit_s
         self.stack = None
         self.folder = None
-        self.upstream = None
+        self.upstream = self.secure = self.ca = None
         self.next_miss = {}
 
     # -- starting and stopping ------------------------------------------------
@@ -124,9 +124,10 @@ class Bench:
                 tempfile.TemporaryDirectory(prefix="larder-bench-"))
             self.upstream = process.free_address()
             setup = process.child_setup({self.cores[1]}, self.options.realtime)
+            command = [self.program("answer"), *self.secure_options(),
+                       "%s:%d" % self.upstream]
             answer = stack.enter_context(process.Group(
-                "answer", [[self.program("answer"), "%s:%d" % self.upstream]],
-                self.folder, setup))
+                "answer", [command], self.folder, setup))
             if not process.wait_ready(answer, self.upstream, PROBE, False):
                 raise SystemExit("answer: " + answer.trouble())
             self.stack = stack.pop_all()
@@ -134,6 +135,14 @@ class Bench:
 
     def __exit__(self, *_):
         self.stack.close()
+
+    def secure_options(self):
+        """What makes the upstream offer TLS as well, when a row needs it."""
+        if not set(self.options.only) & set(servers.OVER):
+            return []
+        self.ca, certificate = servers.certify(self.folder)
+        self.secure = process.free_address()
+        return ["--certificate", certificate, "--secure", "%s:%d" % self.secure]
 
     def program(self, name):
         return str(Path(self.options.programs, name))
@@ -144,12 +153,15 @@ class Bench:
         self.figures.note("the time ran out before all rounds were done")
         return True
 
-    def start(self, stack, server, entries):
+    def start(self, stack, server, entries, over=None):
         """Gives (group, address) once it answers; raises Failed."""
+        upstream = self.upstream
+        if over:
+            upstream = servers.Secure(*self.secure, over, self.ca)
         for attempt in range(2):    # another program may take the port first
             address = process.free_address()
             folder = tempfile.mkdtemp(server.name, dir=self.folder)
-            commands = server.commands(address, self.upstream, folder, entries)
+            commands = server.commands(address, upstream, folder, entries)
             cores = set(self.cores[:1] if server.workers == 1 else self.cores)
             group = process.Group(server.name, commands, folder,
                                   process.child_setup(cores))
@@ -160,13 +172,14 @@ class Bench:
             group.stop()
         raise Failed(f"{server.name} did not start: {trouble}")
 
-    def start_all(self, stack, row_names, entries):
+    def start_all(self, stack, row_names, entries, over=None):
         running = []
         for server in self.options.servers:
-            if server.rows and not set(server.rows) & set(row_names):
+            if server.rows and not set(server.rows) & set(row_names) or (
+                    over and over not in server.over):
                 continue
             try:
-                group, address = self.start(stack, server, entries)
+                group, address = self.start(stack, server, entries, over)
             except Failed as trouble:
                 self.figures.note(str(trouble))
                 continue
@@ -267,6 +280,9 @@ class Bench:
             self.run_start()
         if set(rows) & set(SMALL):
             self.run_small(rows)
+        for row in servers.OVER:
+            if row in rows:
+                self.run_over(row)
         if "million" in rows:
             self.run_million()
 
@@ -343,13 +359,23 @@ class Bench:
                          tcp="yes")
         self.figures.add("tcp", server.name, r["cpu_us"])
 
-    def row_miss(self, server, group, address):
+    def run_over(self, over):
+        """Misses, over one connection to an encrypted upstream."""
+        entries = 2 * (self.plan.rounds + 2) * self.plan.misses
+        with contextlib.ExitStack() as stack:
+            running = self.start_all(stack, [over, "miss"], entries, over)
+            for _ in range(self.plan.rounds):
+                if not self.each(running,
+                                 lambda *one: self.row_miss(*one, row=over)):
+                    return
+
+    def row_miss(self, server, group, address, row="miss"):
         first = self.next_miss.get(server.name, 0)
         self.next_miss[server.name] = first + self.plan.misses
-        r = self.measure("miss", server, group, address, 3,
+        r = self.measure(row, server, group, address, 3,
                          letter="m", first=first, unique="yes", count=self.plan.misses,
                          window=self.plan.window)
-        self.figures.add("miss", server.name, r["cpu_us"])
+        self.figures.add(row, server.name, r["cpu_us"])
 
     def run_million(self):
         entries = self.plan.many_names + self.plan.many_names // 8
@@ -396,6 +422,8 @@ def table_rows(plan):
          1, 2, True),
         ("tcp", "CPU per TCP hit, µs", 1, 2, True),
         ("miss", "CPU per UDP miss, µs", 1, 2, True),
+        ("dot", "CPU per miss over one DoT connection, µs", 1, 2, True),
+        ("doh", "CPU per miss over one DoH connection, µs", 1, 2, True),
         ("qps", "UDP hits per second, thousands", 1000, 0, True),
         ("p50", f"latency at {thousands(plan.rate)}/s, p50, µs", 1, 0, True),
         ("p99", f"latency at {thousands(plan.rate)}/s, p99, µs", 1, 0, True),

@@ -5,8 +5,14 @@ EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)
 
 bench_net = tests/bench/net.c tests/bench/net.h
+bench_secure = \
+	tests/bench/secure.c tests/bench/secure.h \
+	tests/bench/secure_http.c tests/bench/secure_conn.h
+bench_secure_libs = $(GNUTLS_LIBS) $(NGHTTP2_LIBS)
 tests_bench_echo_SOURCES = tests/bench/echo.c $(bench_net)
-tests_bench_answer_SOURCES = tests/bench/answer.c tests/bench/reply.c tests/bench/reply.h $(bench_net)
+tests_bench_answer_SOURCES = tests/bench/answer.c tests/bench/reply.c tests/bench/reply.h \
+	$(bench_secure) $(bench_net)
+tests_bench_answer_LDADD = $(bench_secure_libs)
 tests_bench_load_SOURCES = \
 	tests/bench/load.c tests/bench/load.h \
 	tests/bench/load_tcp.c \

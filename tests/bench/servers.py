@@ -6,11 +6,38 @@ outgoing ports as the server chooses them by itself.  A recipe is given an
 address to listen on, the upstream's address, a directory for its files, and
 how many entries the cache must hold (None: leave the server's default); it
 writes what it needs and returns the command lines.
+
+An upstream is (host, port), or a Secure: then the server asks over TLS or
+HTTPS, on one connection, and proves the certificate.
 """
 
 import os
 import shutil
+import sys
 from pathlib import Path
+from typing import NamedTuple
+
+NAME = "dns.example"        # what the upstreams' certificate bears
+OVER = ("dot", "doh")
+
+
+class Secure(NamedTuple):
+    """An encrypted upstream."""
+
+    host: str
+    port: int
+    over: str
+    ca: str                 # PEM file of the authority
+
+
+def certify(folder):
+    """Gives PEM files of this run: an authority, and a key with what it
+    signed, which is called so in its subject as well (smartdns looks there)."""
+    sys.path.append(str(Path(__file__).parent.parent / "system"))
+    from authority import Authority
+    ca = Authority(folder, "authority of a bench")
+    return str(ca.path), str(ca.issue(NAME, common=NAME).path)
+
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -28,6 +55,7 @@ class Server:
     workers = 1
     echoes = False      # gives queries back instead of answers
     rows = None         # names of the rows it takes part in; None: all
+    over = ()           # of OVER: how it can ask an encrypted upstream
     note = ""
 
     def __init__(self, programs, larderd):
@@ -50,6 +78,7 @@ class Echo(Server):
     name = "echo"
     echoes = True
     rows = ("start", "hit", "million", "slow", "miss", "tcp")
+    over = OVER         # its own UDP, for the scale
 
     def find(self, programs, larderd):
         path = Path(programs, "echo")
@@ -63,6 +92,7 @@ class Echo(Server):
 class Larder(Server):
     name = "larder"
     version = ("--version",)
+    over = OVER
     octets_per_entry = 256      # twice what an entry may take
 
     def find(self, programs, larderd):
@@ -73,7 +103,7 @@ class Larder(Server):
     def commands(self, listen, upstream, folder, entries):
         lines = [
             'listen: ["%s:%d"]' % listen,
-            'forward: ["%s:%d"]' % upstream,
+            *self.forward([upstream]),
             "threads: %d" % self.workers,
             'control-socket: ""',
             "log-level: error",
@@ -85,10 +115,26 @@ class Larder(Server):
         return [[self.path, "--config", conf]]
 
 
+    @staticmethod
+    def forward(upstreams):
+        """Lines of larder.yaml."""
+        urls = {"dot": "tls://%s:%d#", "doh": "https://%s:%d/dns-query#"}
+        if not isinstance(upstreams[0], Secure):
+            return ["forward: [%s]" % ", ".join('"%s:%d"' % u
+                                                for u in upstreams)]
+        return ["upstreams:",
+                *('  u%d: {url: "%s%s", ca: "%s"}' % (
+                    i, urls[u.over] % u[:2], NAME, u.ca)
+                  for i, u in enumerate(upstreams)),
+                "forward: [%s]" % ", ".join(
+                    "u%d" % i for i in range(len(upstreams)))]
+
+
 class LarderTwo(Larder):
     name = "larder-2w"
     workers = 2
     rows = ("hit", "million", "tcp")
+    over = ()
     note = "two workers, on both cores; one shares its core with the generator"
 
 
@@ -96,6 +142,7 @@ class Unbound(Server):
     name = "unbound"
     program = "unbound"
     version = ("-V",)
+    over = ("dot",)
 
     def commands(self, listen, upstream, folder, entries):
         sizes = ""
@@ -130,17 +177,28 @@ server:
 {sizes}
 remote-control:
   control-enable: no
-forward-zone:
-  name: "."
-  forward-addr: {upstream[0]}@{upstream[1]}
+{self.forward([upstream])}
 """)
         return [[self.path, "-d", "-c", conf]]
+
+    @staticmethod
+    def forward(upstreams):
+        """The clauses that say where to ask."""
+        secure = isinstance(upstreams[0], Secure)
+        lines = ['server:\n  tls-cert-bundle: "%s"' % upstreams[0].ca
+                 if secure else "",
+                 'forward-zone:\n  name: "."',
+                 "  forward-tls-upstream: yes" if secure else ""]
+        lines += ["  forward-addr: %s@%d" % u[:2] + "#" * secure
+                  + NAME * secure for u in upstreams]
+        return "\n".join(lines)
 
 
 class Dnsdist(Server):
     name = "dnsdist"
     program = "dnsdist"
     version = ("--version",)
+    over = OVER
     note = "packet cache; one fixed port to the upstream, as by its default"
 
     def commands(self, listen, upstream, folder, entries):
@@ -148,10 +206,22 @@ class Dnsdist(Server):
 setLocal("{listen[0]}:{listen[1]}")
 setSecurityPollSuffix("")
 setMaxTCPClientThreads(1)
-newServer({{address="{upstream[0]}:{upstream[1]}"}}):setUp()
+{self.new_server(upstream)}:setUp()
 getPool(""):setCache(newPacketCache({entries or 10000}, {{maxTTL=86400}}))
 """)
         return [[self.path, "--supervised", "--disable-syslog", "-C", conf]]
+
+    @staticmethod
+    def new_server(upstream):
+        """A call that makes a backend."""
+        options = ['address="%s:%d"' % upstream[:2]]
+        if isinstance(upstream, Secure):
+            # Without maxInFlight each connection carries one query at a time.
+            options += ['tls="openssl"', 'caStore="%s"' % upstream.ca,
+                        'subjectName="%s"' % NAME, "validateCertificates=true",
+                        "maxInFlight=1000"]
+            options += ['dohPath="/dns-query"'] * (upstream.over == "doh")
+        return "newServer({%s})" % ", ".join(options)
 
 
 class Dnsmasq(Server):
@@ -175,13 +245,14 @@ class Smartdns(Server):
     name = "smartdns"
     program = "smartdns"
     version = ("-v",)
+    over = OVER
 
     def commands(self, listen, upstream, folder, entries):
         size = "cache-size %d" % entries if entries else ""
         conf = self.write(folder, "smartdns.conf", f"""
 bind {listen[0]}:{listen[1]}
 bind-tcp {listen[0]}:{listen[1]}
-server {upstream[0]}:{upstream[1]}
+{self.server([upstream])}
 speed-check-mode none
 dualstack-ip-selection no
 prefetch-domain no
@@ -193,6 +264,19 @@ audit-enable no
 {size}
 """)
         return [[self.path, "-f", "-c", conf, "-p", "-"]]
+
+    @staticmethod
+    def server(upstreams):
+        """Lines that say where to ask."""
+        kinds = {"dot": "server-tls %s:%d",
+                 "doh": "server-https https://%s:%d/dns-query"}
+        if not isinstance(upstreams[0], Secure):
+            return "\n".join("server %s:%d" % u for u in upstreams)
+        return "\n".join(["ca-file " + upstreams[0].ca,
+                          *(kinds[u.over] % u[:2]
+                            + f" -host-name {NAME} -tls-host-verify {NAME}"
+                            + f" -http-host {NAME}" * (u.over == "doh")
+                            for u in upstreams)])
 
 
 class Knot(Server):
