@@ -5,8 +5,9 @@
  * next question would be sent into the same hole.  Well before that the stream
  * is suspect, and new questions go elsewhere.
  *
- * What TLS is told to say is gathered until we are done saying it, and the
- * dialect tells where one record ends and the next begins.
+ * What TLS is told to say is gathered until the loop is about to wait, and the
+ * dialect tells where one record ends and the next begins: however many
+ * questions came at once, they leave in one system call.
  */
 #include "net/stream.h"
 
@@ -95,6 +96,7 @@ void stream_close(struct stream *s)
 	if (s->fd >= 0)
 		uv_close((uv_handle_t *)&s->poll, stream_on_closed);
 	uv_close((uv_handle_t *)&s->timer, stream_on_closed);
+	uv_close((uv_handle_t *)&s->turn_end, stream_on_closed);
 }
 
 static void stream_forget(struct stream *s, struct transport_send *send)
@@ -352,6 +354,20 @@ static void stream_write(struct stream *s)
 		stream_note_sent(s);
 }
 
+static void stream_on_turn_end(uv_idle_t *idle)
+{
+	uv_idle_stop(idle);
+	stream_write(idle->data);
+}
+
+/* Writes before the loop waits the next time: an idle handle, since the loop does not wait while one is
+ * active, and other things happen at the end of a turn that ask questions. */
+static void stream_write_soon(struct stream *s)
+{
+	if (s->plain.len && s->state == STREAM_OPEN && !s->closing)
+		uv_idle_start(&s->turn_end, stream_on_turn_end);	/* fine when it runs */
+}
+
 /* ---- opening ---------------------------------------------------------- */
 
 static void stream_tell_opened(struct stream *s)
@@ -576,8 +592,9 @@ int stream_open(struct stream_client *c)
 		return error;
 	}
 	uv_timer_init(c->client->loop, &s->timer);
-	s->timer.data = s;
-	s->open_handles = 1;
+	uv_idle_init(c->client->loop, &s->turn_end);
+	s->timer.data = s->turn_end.data = s;
+	s->open_handles = 2;
 	s->idle_ms = c->idle_ms;
 	s->began_ms = stream_now_ms(s);
 	s->began_us = stream_now_us(s);
@@ -598,8 +615,6 @@ int stream_ask(struct stream *s, struct transport_send *send, uint8_t *msg, size
 	if (s->out.len + s->plain.len + 2 + len > STREAM_OUTBOX_MAX)
 		return -EAGAIN;
 	error = s->owner->dialect->ask(s, send, msg, len);
-	if (error == 0 && s->tls)
-		error = stream_flush(s);
 	if (error < 0)
 		return error;
 	send->transport = &s->owner->base;
@@ -610,6 +625,7 @@ int stream_ask(struct stream *s, struct transport_send *send, uint8_t *msg, size
 	if (!stream_waits(s))
 		s->asked_ms = stream_now_ms(s);
 	s->count++;
+	stream_write_soon(s);
 	stream_watch(s);
 	stream_arm(s);
 	return 0;
@@ -619,8 +635,7 @@ void stream_end(struct stream *s, struct transport_send *send)
 {
 	stream_forget(s, send);
 	s->owner->dialect->drop(s, send);
-	if (s->tls && !s->closing)
-		stream_flush(s);	/* what fails here does so again when the loop hears of it */
+	stream_write_soon(s);
 	stream_close_when_done(s);
 	stream_arm(s);
 }

@@ -85,6 +85,7 @@ struct stream {
 	struct addr           to;		/* then: whom it reached */
 	uv_poll_t             poll;		/* and this is open */
 	uv_timer_t            timer;
+	uv_idle_t             turn_end;		/* runs when something waits for TLS */
 	uint64_t              rings_ms;		/* when the timer will; UINT64_MAX: not set */
 	uint64_t              began_ms;
 	uint64_t              asked_ms;		/* the first question since we heard something */
