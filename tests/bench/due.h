@@ -18,6 +18,7 @@ struct due_reply {
 	unsigned face;
 	int conn;		/* -1: a datagram to peer */
 	uint32_t serial;	/* of the connection: another one may have its place by then */
+	uint32_t tag;		/* secure.h's */
 	uint16_t len;
 	socklen_t peer_len;
 	struct sockaddr_storage peer;

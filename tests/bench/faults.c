@@ -9,6 +9,7 @@
 static const char *const fault_names[FAULT_KINDS] = {
 	[FAULT_SILENT] = "silent", [FAULT_LOSE] = "lose", [FAULT_STALL] = "stall",
 	[FAULT_SLOW] = "slow", [FAULT_SERVFAIL] = "servfail", [FAULT_EDE] = "ede",
+	[FAULT_RESET] = "reset",
 };
 
 bool faults_add(struct faults *f, const char *text)
@@ -65,6 +66,9 @@ static void fault_apply(const struct fault *r, struct fault_verdict *v)
 		break;
 	case FAULT_EDE:
 		v->ede = (int)r->value;
+		break;
+	case FAULT_RESET:
+		v->reset = true;
 		break;
 	case FAULT_KINDS:
 		break;

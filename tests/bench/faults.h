@@ -19,6 +19,7 @@ enum fault_kind {
 	FAULT_SLOW,	/* the usual time is multiplied by value */
 	FAULT_SERVFAIL,
 	FAULT_EDE,	/* the answer's OPT says this extended error (RFC 8914) */
+	FAULT_RESET,	/* the connection is torn down; of paths, not of upstreams */
 	FAULT_KINDS
 };
 
@@ -38,6 +39,7 @@ struct faults {
 struct fault_verdict {
 	bool silent;		/* for whatever reason no answer leaves */
 	bool servfail;
+	bool reset;
 	int ede;		/* -1: none */
 	uint64_t delay_ns;
 };

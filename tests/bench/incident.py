@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -24,10 +23,11 @@ import incident_cases
 import incident_report
 import incident_servers
 import process
+import servers
+from incident_tools import NAMES, Failed, Relay, Sentinel, Upstream
 
 SUFFIX = "bench.example"
 PROBE = "p0." + SUFFIX
-NAMES = 1500
 LEAD_S = 0.4            # from the last preparation to the first query
 CONTROL_RATE = 100
 
@@ -52,77 +52,6 @@ class Plan:
         return int(self.queries * 1.015 / (case.rate or self.rate) * 1000) // 3
 
 
-class Failed(Exception):
-    """A server that does not start or ended; the others go on."""
-
-
-class Upstream:
-    """The process that is all upstreams of one server."""
-
-    def __init__(self, bench, case):
-        self.addresses = [process.free_address() for _ in range(case.upstreams)]
-        command = [bench.program("upstream"), "--names", str(NAMES),
-                   "--ttl-min", str(case.ttl[0]), "--ttl-max", str(case.ttl[1]),
-                   "--countdown", "yes" if case.countdown else "no",
-                   "--seed", str(bench.options.seed)]
-        for address in self.addresses:
-            command += ["--listen", "%s:%d" % address]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            preexec_fn=bench.tool_setup)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()      # which ends it
-        try:
-            self.process.wait(2)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-
-    def order(self, line, limit_s=5):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        if not select.select([self.process.stdout], [], [], limit_s)[0]:
-            raise Failed("upstream: no reply to " + line)
-        reply = self.process.stdout.readline().strip()
-        if reply == "bad" or not reply:
-            raise Failed("upstream: cannot " + line)
-        return reply
-
-    def report(self):
-        return json.loads(self.order("report"))
-
-
-class Sentinel:
-    """Notes when a core of the machine stands still."""
-
-    def __init__(self, bench):
-        self.log = Path(bench.folder, "sentinel")
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [bench.program("sentinel")], stdin=subprocess.PIPE, stdout=log,
-                preexec_fn=process.child_setup(os.sched_getaffinity(0)))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()          # which ends it
-        self.process.wait()
-
-    def still(self, origin_ns):
-        """(begin, end) of each stand-still so far, in ms after the origin."""
-        spans = (map(int, line.split()) for line in
-                 self.log.read_text(encoding="ascii").splitlines())
-        return [((begin - origin_ns) / 1e6, (end - origin_ns) / 1e6)
-                for _, begin, end in spans]
-
-
 class Play:
     """One server with its upstreams and its clients, in one case."""
 
@@ -130,17 +59,28 @@ class Play:
         self.bench, self.case, self.server = bench, case, server
         self.folder = tempfile.mkdtemp(server.name, dir=bench.folder)
         self.records = str(Path(self.folder, "records"))
-        self.upstream = stack.enter_context(Upstream(bench, case))
+        self.upstream, self.relay, self.seen = self.ways(stack)
         self.group, self.address = self.start(stack)
         self.clients = None
         self.stats, self.samples, self.cpu = [], [], []
+
+    def ways(self, stack):
+        """(upstream, relay or None, what the server is told of them)"""
+        if not self.bench.over:
+            upstream = stack.enter_context(Upstream(self.bench, self.case))
+            return upstream, None, upstream.addresses
+        upstream = stack.enter_context(Upstream(self.bench, self.case, 0))
+        relay = stack.enter_context(Relay(self.bench, upstream.addresses))
+        return upstream, relay, [
+            servers.Secure(*a, self.bench.over, self.bench.ca)
+            for a in relay.addresses]
 
     def start(self, stack):
         for _ in range(2):      # another program may take the port first
             address = process.free_address()
             try:
                 commands = self.server.commands(
-                    address, self.upstream.addresses, self.folder)
+                    address, self.seen, self.folder)
             except RuntimeError as trouble:
                 raise Failed(str(trouble)) from None
             group = process.Group(self.server.name, commands, self.folder,
@@ -154,8 +94,10 @@ class Play:
 
     def begin(self, start_ns, origin_ns, length_ms, third_ms, control):
         self.upstream.order("begin %d" % origin_ns)
-        for order in self.case.orders(third_ms):
-            self.upstream.order(order)
+        if self.relay:
+            self.relay.order("begin %d" % origin_ns)
+        for way, order in self.case.orders(third_ms, bool(self.relay)):
+            (self.relay if way else self.upstream).order(order)
         command = [self.bench.program("clients"), "--suffix", SUFFIX,
                    "--names", str(NAMES), "--new-percent", str(self.case.new_percent),
                    "--rate", str(self.case.rate or self.bench.plan.rate),
@@ -210,6 +152,7 @@ class Play:
                                   json.loads(out), still)
         os.unlink(self.records)
         run.stats = self.stats
+        run.relay = self.relay and self.relay.report()
         run.cpu_us = (self.cpu[-1] - self.cpu[0]) / 1000 / max(1, len(run.queries))
         if self.samples:
             run.hole = self.hole(third_ms)
@@ -250,7 +193,8 @@ class Bench:
 
     def __init__(self, options, plan):
         self.options, self.plan = options, plan
-        self.folder = None
+        self.folder = self.ca = self.certificate = None
+        self.over = options.over
         self.notes = []
         cores = set(options.cores or os.sched_getaffinity(0))
         if options.cores:
@@ -277,9 +221,9 @@ class Bench:
 
     def batches(self, case):
         """larder alone, the others so many at once; in the hole one by one."""
-        servers, size = self.options.servers, self.options.together
-        alone = [s for s in servers if s.name == "larder" or case.key == "hole"]
-        others = [s for s in servers if s not in alone]
+        able, size = self.options.servers, self.options.together
+        alone = [s for s in able if s.name == "larder" or case.key == "hole"]
+        others = [s for s in able if s not in alone]
         yield from ([s] for s in alone)
         for i in range(0, len(others), size):
             yield others[i:i + size]
@@ -366,8 +310,11 @@ def options_read(arguments):
     p.add_argument("--larderctl", help="its larderctl, for what it counts itself")
     p.add_argument("--quick", action="store_true",
                    help="15,000 queries a case instead of 60,000")
-    p.add_argument("--only", default=",".join(incident_cases.ALL), metavar="CASE,...",
-                   help="of " + " ".join(incident_cases.ALL))
+    p.add_argument("--only", metavar="CASE,...",
+                   help="of " + " ".join(incident_cases.ALL) + "; those of paths "
+                   "need --over")
+    p.add_argument("--over", choices=servers.OVER,
+                   help="ask the upstreams so, with the delay on the way to them")
     p.add_argument("--servers", default=",".join(known), metavar="NAME,...",
                    help="of " + " ".join(known))
     p.add_argument("--rate", type=int, metavar="N",
@@ -387,19 +334,23 @@ def options_read(arguments):
                    help="check the upstream and the clients against each other")
     o = p.parse_args(arguments)
     o.programs = Path(o.programs).resolve()
-    o.only, wanted = o.only.split(","), o.servers.split(",")
+    o.only = (o.only.split(",") if o.only else
+              [k for k, c in incident_cases.ALL.items() if o.over or not c.path])
+    wanted = o.servers.split(",")
     for given, valid, what in ((o.only, incident_cases.ALL, "case"),
                                (wanted, known, "server")):
         for word in given:
             if word not in valid:
                 p.error(f"no such {what}: {word}")
+    if not o.over and any(incident_cases.ALL[key].path for key in o.only):
+        p.error("what befalls a path needs --over")
     o.cores = [int(c) for c in o.cores.split(",")] if o.cores else None
     if o.cores and (len(o.cores) != 2 or
                     not set(o.cores) <= os.sched_getaffinity(0)):
         p.error("--cores needs two cores that this process may use")
     if o.together < 1:
         p.error("--together needs at least 1")
-    for name in ("upstream", "clients", "sentinel", "echo"):
+    for name in ("upstream", "relay", "clients", "sentinel", "echo"):
         if not os.access(o.programs / name, os.X_OK):
             p.error(f"{o.programs / name} is not built")
     if o.larderctl:
@@ -407,7 +358,7 @@ def options_read(arguments):
     made = [cls(o.programs, o.larderd) for cls in incident_servers.ALL
             if cls.name in wanted]
     o.absent = [s.name for s in made if not s.path]
-    o.servers = [s for s in made if s.path]
+    o.servers = [s for s in made if s.path and (not o.over or o.over in s.over)]
     return o
 
 
@@ -446,6 +397,8 @@ def main(arguments):
     everything = []
     with tempfile.TemporaryDirectory(prefix="larder-incident-") as bench.folder:
         try:
+            bench.ca, bench.certificate = (
+                servers.certify(bench.folder) if bench.over else (None, None))
             if options.self_check:
                 import incident_check
                 return incident_check.check(bench)

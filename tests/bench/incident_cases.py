@@ -34,6 +34,7 @@ class Case:
     upstreams = 2
     ttl = (5, 30)
     countdown = False
+    path = False            # faults befall the way to an upstream: needs a relay
 
     def __init__(self, key, title, faults=(), targets=(), **other):
         self.key = key
@@ -43,17 +44,24 @@ class Case:
         for name, value in other.items():
             setattr(self, name, value)
 
-    def orders(self, third_ms):
-        """The faults in the words of upstream.c."""
+    def orders(self, third_ms, relayed):
+        """(is it the relay's?, the fault in the words of upstream.c or relay.c)"""
         windows = {"always": ALWAYS, "middle": (third_ms, 2 * third_ms),
                    "second half": (third_ms * 3 // 2, 3 * third_ms + 5000)}
         for face, kind, percent, value, window in self.faults:
-            yield "fault %s %s %d %d %d %d" % (face, kind, percent, value,
-                                               *windows[window])
+            if relayed and kind == "slow":      # the way is not, and has most of it
+                kind, value = "stall", (value - 1) * TRIP_MS
+            yield self.path, "fault %s %s %d %d %d %d" % (
+                face, kind, percent, value, *windows[window])
 
 
 def failed(group):
     return Target("queries failed, " + group, lambda r: r[group].failed, 0)
+
+
+def anew(limit_ms):
+    """Where a new connection is needed: its two round trips come on top."""
+    return lambda run: limit_ms + (2 * TRIP_MS if run.relay else 0)
 
 
 def quantile(q, group, limit):
@@ -85,7 +93,7 @@ CASES = (
          new_percent=1),
     Case("d", "one upstream configured, 5 % of answers lost",
          [("all", "lose", 5, 0, "always")],
-         [failed("all"), quantile(0.999, "all", 100)],
+         [failed("all"), quantile(0.999, "all", anew(100))],
          upstreams=1),
     Case("e", "one of two upstreams answers SERVFAIL for the middle third",
          [("0", "servfail", 100, 0, "middle")],
@@ -100,13 +108,31 @@ CASES = (
           Target("answers over 2 s past their expiry",
                  lambda r: r.past(2100), 0)],
          countdown=True),
+    Case("cut", "one upstream configured, 5 % of answers come as a reset instead",
+         [("all", "reset", 5, 0, "always")],
+         [failed("all"), quantile(0.999, "all", anew(100))],
+         upstreams=1, path=True),
+    Case("way", "nothing passes on the way to one of two for the middle third",
+         [("0", "silent", 100, 0, "middle")],
+         [failed("all"), quantile(0.999, "middle", anew(60)),
+          quantile(0.999, "middle from its second second",
+                   lambda r: r["first"].quantile(0.999) + 5)],
+         path=True),
+    Case("ways", "nor on the way to the other one",
+         [("all", "silent", 100, 0, "middle")],
+         [failed("known"),
+          quantile(0.99, "known, middle from its second second", 5),
+          Target("other names without answer, or SERVFAIL and EDE in 2.1 s",
+                 lambda r: r.unexplained, 0),
+          failed("last")],
+         new_percent=1, path=True),
 )
 
 # Checked wherever the first third is quiet.  In g names are refreshed at their
 # expiry, and answered meanwhile, by design.
 QUIET = Target("stale answers without a slow flight, first third",
                lambda r: r.stale_unexcused, 0)
-QUIET_CASES = "bcef"
+QUIET_CASES = ("b", "c", "e", "f", "way", "ways")
 
 HOLE = Case("hole", "all upstreams black-holed at 2000 queries/s, half new names",
             [("all", "silent", 100, 0, "second half")],

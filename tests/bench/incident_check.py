@@ -18,6 +18,7 @@ from pathlib import Path
 import incident_cases
 import incident_report
 import process
+from incident_tools import Relay, Upstream
 
 MS = 1_000_000
 
@@ -106,7 +107,7 @@ def check_arrivals(check, queries, rate, seconds, new_percent):
 
 def check_plain(check, bench):
     case = incident_cases.Case("x", "", upstreams=1)
-    with bench_upstream(bench, case) as upstream:
+    with Upstream(bench, case) as upstream:
         control = contextlib.ExitStack()
         with control:
             found = ask_directly(bench, upstream, [], rate=2000, ms=5000,
@@ -144,23 +145,65 @@ def check_flights(check, queries, flights, rate):
                1 - flights / queries, joined, 0.1 * joined + 0.01)
 
 
-def check_tcp(check, address):
+def asked_by_tcp(connection, times=1):
+    """Milliseconds for one name that many times in a row; True: all is well."""
     name = b"".join(bytes([len(x)]) + x for x in
                     (b"n0000007", b"bench", b"example", b""))
     query = struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + name + b"\0\1\0\1"
     frame = struct.pack("!H", len(query)) + query
+    began, reply = time.monotonic(), b""
+    connection.sendall(frame[:5])       # in two pieces
+    connection.sendall(frame[5:] + (times - 1) * frame)
+    while len(reply) < times * (2 + len(query) + 32):
+        octets = connection.recv(4096)
+        if not octets:
+            break
+        reply += octets
+    took = (time.monotonic() - began) * 1000
+    return took, reply[2:4] == b"\0\7" and b"\x0a\0\0\7" in reply
+
+
+def check_trips(check, what, connection, trips, times=1):
+    took, fine = asked_by_tcp(connection, times)
+    least = trips * incident_cases.TRIP_MS
+    check.that(fine and least <= took < least + 100,
+               "%s: %.1f ms, %d round trips" % (what, took, trips))
+
+
+def check_tcp(check, address):
     with socket.create_connection(address, 2) as s:
-        s.settimeout(2)
-        began = time.monotonic()
-        s.sendall(frame[:5])        # in two pieces, two questions in a row
-        s.sendall(frame[5:] + frame)
-        reply = b""
-        while len(reply) < 2 * (2 + len(query) + 32):
-            reply += s.recv(4096)
-        took = (time.monotonic() - began) * 1000
-    check.that(reply[2:4] == b"\0\7" and b"\x0a\0\0\7" in reply and
-               incident_cases.TRIP_MS <= took < incident_cases.TRIP_MS + 100,
-               "two questions over one TCP connection: %.1f ms" % took)
+        check_trips(check, "two questions over one TCP connection", s, 1, 2)
+
+
+def check_relay(check, bench):
+    """A way that is long, a connection that has to be opened on it, its end."""
+    case = incident_cases.Case("x", "", upstreams=1)
+    with Upstream(bench, case, 0) as upstream, \
+            Relay(bench, upstream.addresses) as relay:
+        with socket.create_connection(relay.addresses[0], 2) as s:
+            check_trips(check, "a new connection through the relay", s, 2)
+            check_trips(check, "the same when it is open", s, 1)
+            for order in ("begin %d" % time.monotonic_ns(),
+                          "fault all reset 100 0 0 60000"):
+                relay.order(order)
+            try:
+                asked_by_tcp(s)
+                reset = False
+            except ConnectionResetError:
+                reset = True
+        check.that(reset and relay.report()["broken"] == 1, "a reset is one")
+    with Upstream(bench, case, 0) as upstream, \
+            Relay(bench, upstream.addresses) as relay:
+        for order in ("begin %d" % time.monotonic_ns(),
+                      "fault all silent 100 0 0 60000"):
+            relay.order(order)
+        with socket.create_connection(relay.addresses[0], 0.3) as s:
+            try:
+                asked_by_tcp(s)
+                silent = False
+            except TimeoutError:
+                silent = True
+        check.that(silent and relay.report()["broken"] == 1, "silence is silence")
 
 
 def between(queries, from_ms, until_ms, margin_ms=0):
@@ -174,7 +217,7 @@ def check_faults(check, bench):
               "fault 0 ede 100 3 5000 6000", "fault 0 slow 100 20 6000 7000",
               "fault 0 lose 5 0 7000 10000", "fault 1 silent 100 0 0 10000"]
     case = incident_cases.Case("x", "", upstreams=2)
-    with bench_upstream(bench, case) as upstream:
+    with Upstream(bench, case) as upstream:
         queries, report, _ = ask_directly(bench, upstream, faults, 4000,
                                           rate=1000, ms=11000)
     late = report["late_us"]["p99"] / 1000
@@ -210,7 +253,7 @@ def check_faults(check, bench):
 
 def check_countdown(check, bench):
     case = incident_cases.Case("x", "", upstreams=1, ttl=(2, 4), countdown=True)
-    with bench_upstream(bench, case) as upstream:
+    with Upstream(bench, case) as upstream:
         queries, report, _ = ask_directly(bench, upstream, [], rate=500, ms=7000,
                                           names=20)
     ends, periods, wrong = {}, {}, 0
@@ -276,11 +319,6 @@ def check_analysis(check):
                "what a query waited while the machine stood still")
 
 
-def bench_upstream(bench, case):
-    from incident import Upstream
-    return Upstream(bench, case)
-
-
 def check(bench):
     """Gives the exit status."""
     result = Check()
@@ -289,6 +327,7 @@ def check(bench):
     check_plain(result, bench)
     check_faults(result, bench)
     check_countdown(result, bench)
+    check_relay(result, bench)
     now = process.steal()
     print("%d wrong; stolen by the host: %.1f %%" % (
         result.wrong, 100 * (now[0] - stolen[0]) / max(1, now[1] - stolen[1])))

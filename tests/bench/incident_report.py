@@ -172,6 +172,7 @@ class Run:
         self.upstream, self.clients = upstream, clients
         self.stats = []         # larderctl stats at the origin and after each third
         self.hole = None
+        self.relay = None       # what it counted, if there was one
         self.cpu_us = None
         self.ttls = [ttl for _, _, ttl in upstream["names"]]
         with open(records, newline="") as f:
@@ -430,6 +431,12 @@ def target_cells(run):
 def machine_lines(run, limit_ms=1.0):
     """How late the machine was, so that nobody blames the server for it."""
     c, u = run.clients, run.upstream
+    if run.relay:
+        yield ("%s: %d connections opened, %d broken; what the relay passed left "
+               "late by %s ms (p50 / p99.9 / longest)" % (
+                   run.server, run.relay["opened"], run.relay["broken"],
+                   " / ".join(ms(run.relay["late_us"][k] / 1000)
+                              for k in ("p50", "p999", "max"))))
     yield ("%s: queries left late by %s, upstream answers by %s, the echo took "
            "%s ms (p50 / p99.9 / longest)" % (run.server, *(
                " / ".join(ms(t[k] / 1000) for k in ("p50", "p999", "max"))

@@ -15,8 +15,7 @@ class Larder(servers.Larder):
     wishes = ("  stale: 1d", "  prefetch: yes")
 
     def commands(self, listen, upstreams, folder):
-        forward = ", ".join('"%s:%d"' % u for u in upstreams)
-        lines = ['listen: ["%s:%d"]' % listen, "forward: [%s]" % forward,
+        lines = ['listen: ["%s:%d"]' % listen, *self.forward(upstreams),
                  'control-socket: "%s/io.larder"' % folder, "log-level: error"]
         self.note = ""
         conf = self.conf(folder, lines, self.wishes)
@@ -53,7 +52,6 @@ class Unbound(servers.Unbound):
     note = "serve-expired after 1.8 s, prefetch"
 
     def commands(self, listen, upstreams, folder):
-        forward = "\n".join("  forward-addr: %s@%d" % u for u in upstreams)
         conf = self.write(folder, "unbound.conf", f"""
 server:
   interface: {listen[0]}@{listen[1]}
@@ -81,9 +79,7 @@ server:
   pidfile: ""
 remote-control:
   control-enable: no
-forward-zone:
-  name: "."
-{forward}
+{self.forward(upstreams)}
 """)
         return [[self.path, "-d", "-c", conf]]
 
@@ -92,7 +88,7 @@ class Dnsdist(servers.Dnsdist):
     note = "health checks each second, stale answers when all are down"
 
     def commands(self, listen, upstreams, folder):
-        new = "\n".join('newServer({address="%s:%d"})' % u for u in upstreams)
+        new = "\n".join(map(self.new_server, upstreams))
         conf = self.write(folder, "dnsdist.conf", f"""
 setLocal("{listen[0]}:{listen[1]}")
 setSecurityPollSuffix("")
@@ -117,14 +113,15 @@ class Dnsmasq(servers.Dnsmasq):
 
 
 class Smartdns(servers.Smartdns):
+    # Its HTTP/1.1 would need answers in the order of the questions.
+    over = ("dot",)
     note = "asks all upstreams at once, as by its default; stale, prefetch"
 
     def commands(self, listen, upstreams, folder):
-        server = "\n".join("server %s:%d" % u for u in upstreams)
         conf = self.write(folder, "smartdns.conf", f"""
 bind {listen[0]}:{listen[1]}
 bind-tcp {listen[0]}:{listen[1]}
-{server}
+{self.server(upstreams)}
 speed-check-mode none
 response-mode fastest-response
 dualstack-ip-selection no

@@ -23,7 +23,7 @@ tests_bench_load_SOURCES = \
 	$(bench_net)
 
 # The incident bench: upstreams that fail on command, clients that give up.
-incident_programs = tests/bench/upstream tests/bench/clients tests/bench/sentinel
+incident_programs = tests/bench/upstream tests/bench/clients tests/bench/sentinel tests/bench/relay
 EXTRA_PROGRAMS += $(incident_programs)
 CLEANFILES += $(incident_programs)
 
@@ -35,6 +35,14 @@ tests_bench_upstream_SOURCES = \
 	tests/bench/reply.c tests/bench/reply.h \
 	tests/bench/tally.c tests/bench/tally.h \
 	tests/bench/zone.c tests/bench/zone.h \
+	tests/bench/orders.c tests/bench/orders.h \
+	$(bench_secure) $(bench_net)
+tests_bench_upstream_LDADD = $(bench_secure_libs)
+tests_bench_relay_SOURCES = \
+	tests/bench/relay.c \
+	tests/bench/faults.c tests/bench/faults.h \
+	tests/bench/orders.c tests/bench/orders.h \
+	tests/bench/tally.c tests/bench/tally.h \
 	$(bench_net)
 tests_bench_clients_SOURCES = \
 	tests/bench/clients.c \
@@ -58,6 +66,7 @@ EXTRA_DIST += \
 	tests/bench/incident_check.py \
 	tests/bench/incident_report.py \
 	tests/bench/incident_servers.py \
+	tests/bench/incident_tools.py \
 	tests/bench/process.py \
 	tests/bench/scrape.py \
 	tests/bench/servers.py

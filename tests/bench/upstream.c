@@ -1,7 +1,7 @@
 /* upstream.c - upstreams that fail on command.
  *
  * One process is several upstreams: each --listen address is a face, numbered
- * from 0, over UDP and TCP.  All know the same zone (zone.h) and answer after
+ * from 0, over UDP and TCP, or over TLS and HTTPS where --certificate was given before.  All know the same zone (zone.h) and answer after
  * the same delay, counted from the query's arrival at the socket; faults.h says
  * what may go wrong with a face, and when.
  *
@@ -31,7 +31,9 @@
 #include "arrival.h"
 #include "due.h"
 #include "faults.h"
+#include "orders.h"
 #include "reply.h"
+#include "secure.h"
 #include "tally.h"
 #include "zone.h"
 
@@ -41,12 +43,12 @@ enum {
 	BIN_NS = 100000000,	/* of the time line */
 	BINS = 6000,		/* ten minutes */
 	TAIL_OCTETS = 128,	/* what follows the question at most */
-	LINE_OCTETS = 256,
 	EDE_OPTION = 15,
 };
 
 static const char usage[] =
 	"usage: upstream [OPTION VALUE]... --listen ADDRESS:PORT [--listen ADDRESS:PORT]...\n"
+	"  --certificate FILE  streams speak TLS: a PEM file, the key in front\n"
 	"  --delay-us N      from query to answer (20000)\n"
 	"  --names N         popular names (1500)\n"
 	"  --ttl-min S       their TTLs: at least (5)\n"
@@ -56,6 +58,7 @@ static const char usage[] =
 
 struct face {
 	int udp, listener;
+	struct secure *secure;		/* NULL: plain TCP */
 	uint64_t udp_queries, tcp_queries, answered, withheld;
 	uint32_t bins[BINS];	/* queries */
 };
@@ -64,6 +67,7 @@ struct conn {
 	int fd;			/* -1: free */
 	unsigned face;
 	uint32_t serial;
+	struct secure_conn *secure;	/* NULL: plain TCP */
 	size_t len;
 	uint8_t octets[2 + DUE_OCTETS];
 };
@@ -75,12 +79,12 @@ struct upstream {
 	struct conn conn[CONNS_MAX];
 	uint32_t serial;
 	struct faults faults;
+	struct secure *secure;		/* of the faces to come */
 	struct zone zone;
 	struct due *due;
 	uint64_t overrun;		/* queries for which there was no place */
 	struct tally late;		/* how long after their time replies left */
-	size_t line_len;
-	char line[LINE_OCTETS];
+	struct orders orders;
 };
 
 /* After the origin; long before it when there is none yet. */
@@ -171,7 +175,12 @@ static void upstream_send(struct upstream *u, const struct due_reply *r)
 	if (!c) {
 		sendto(u->face[r->face].udp, r->octets, r->len, MSG_DONTWAIT,
 		       (const struct sockaddr *)&r->peer, r->peer_len);
-	} else if (c->fd >= 0 && c->serial == r->serial) {
+	} else if (c->fd < 0 || c->serial != r->serial) {
+		return;
+	} else if (c->secure) {
+		secure_answer(c->secure, r->tag, r->octets, r->len);
+		secure_flush(c->secure);	/* what fails shows when it is read from */
+	} else {
 		reply_u16(frame, r->len);
 		memcpy(frame + 2, r->octets, r->len);
 		send(c->fd, frame, 2u + r->len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -220,7 +229,8 @@ static bool upstream_datagram(struct upstream *u, unsigned face)
 	return true;
 }
 
-static void upstream_frame(struct upstream *u, struct conn *c, size_t len)
+static void upstream_message(struct upstream *u, const struct conn *c, uint32_t tag, const uint8_t *msg,
+			     size_t len)
 {
 	struct due_reply *r = due_take(u->due);
 
@@ -228,17 +238,27 @@ static void upstream_frame(struct upstream *u, struct conn *c, size_t len)
 		u->overrun++;
 		return;
 	}
-	memcpy(r->octets, c->octets + 2, len);
+	memcpy(r->octets, msg, len);
 	r->len = (uint16_t)len;
+	r->tag = tag;
 	r->face = c->face;
 	r->conn = (int)(c - u->conn);
 	r->serial = c->serial;
 	upstream_take(u, r, net_now_ns());
 }
 
+static void upstream_on_secure(void *arg, unsigned place, uint32_t tag, uint8_t *msg, size_t len)
+{
+	struct upstream *u = arg;
+
+	upstream_message(u, &u->conn[place], tag, msg, len);
+}
+
 /* What a connection has sent; false when it is to be closed. */
 static bool upstream_stream(struct upstream *u, struct conn *c)
 {
+	if (c->secure)
+		return secure_read(c->secure);
 	ssize_t n = recv(c->fd, c->octets + c->len, sizeof c->octets - c->len, MSG_DONTWAIT);
 
 	if (n <= 0)
@@ -250,7 +270,7 @@ static bool upstream_stream(struct upstream *u, struct conn *c)
 			return false;
 		if (c->len < 2 + frame)
 			return true;
-		upstream_frame(u, c, frame);
+		upstream_message(u, c, 0, c->octets + 2, frame);
 		c->len -= 2 + frame;
 		memmove(c->octets, c->octets + 2 + frame, c->len);
 	}
@@ -259,14 +279,19 @@ static bool upstream_stream(struct upstream *u, struct conn *c)
 
 static void upstream_accept(struct upstream *u, unsigned face)
 {
-	int fd = accept(u->face[face].listener, NULL, NULL), i = 0;
+	const struct face *f = &u->face[face];
+	int fd = accept(f->listener, NULL, NULL);
+	unsigned i = 0;
 
 	while (i < CONNS_MAX && u->conn[i].fd >= 0)
 		i++;
 	if (fd >= 0 && i == CONNS_MAX)
 		close(fd);
 	else if (fd >= 0)
-		u->conn[i] = (struct conn){ .fd = fd, .face = face, .serial = ++u->serial };
+		u->conn[i] = (struct conn){
+			.fd = fd, .face = face, .serial = ++u->serial,
+			.secure = f->secure ? secure_open(f->secure, fd, i) : NULL,
+		};
 }
 
 static void upstream_begin(struct upstream *u, uint64_t origin_ns)
@@ -279,7 +304,7 @@ static void upstream_begin(struct upstream *u, uint64_t origin_ns)
 	memset(&u->late, 0, sizeof u->late);
 	for (unsigned i = 0; i < u->faces; i++) {
 		struct face *f = &u->face[i];
-		*f = (struct face){ .udp = f->udp, .listener = f->listener };
+		*f = (struct face){ .udp = f->udp, .listener = f->listener, .secure = f->secure };
 	}
 }
 
@@ -330,8 +355,9 @@ static void upstream_report(const struct upstream *u)
 	puts("}");
 }
 
-static void upstream_order(struct upstream *u, const char *line)
+static void upstream_order(void *arg, const char *line)
 {
+	struct upstream *u = arg;
 	unsigned long long ns;
 	char rest;
 
@@ -343,26 +369,6 @@ static void upstream_order(struct upstream *u, const char *line)
 		puts("ok");
 	else
 		puts("bad");
-	fflush(stdout);
-}
-
-static void upstream_orders(struct upstream *u)
-{
-	ssize_t n = read(STDIN_FILENO, u->line + u->line_len, LINE_OCTETS - 1 - u->line_len);
-	char *end;
-
-	if (n <= 0)
-		exit(0);
-	u->line_len += (size_t)n;
-	u->line[u->line_len] = '\0';
-	while ((end = strchr(u->line, '\n'))) {
-		*end++ = '\0';
-		upstream_order(u, u->line);
-		u->line_len -= (size_t)(end - u->line);
-		memmove(u->line, end, u->line_len + 1);
-	}
-	if (u->line_len == LINE_OCTETS - 1)
-		exit(2);
 }
 
 static void upstream_wait(const struct upstream *u, struct pollfd *fds, nfds_t n)
@@ -394,11 +400,14 @@ static void upstream_turn(struct upstream *u, struct pollfd *fds)
 	for (unsigned i = 0; i < CONNS_MAX; i++) {
 		if (conn[i].fd < 0 || !conn[i].revents || upstream_stream(u, &u->conn[i]))
 			continue;
-		close(conn[i].fd);
+		if (u->conn[i].secure)
+			secure_close(u->conn[i].secure);
+		else
+			close(conn[i].fd);
 		u->conn[i].fd = -1;
 	}
 	if (fds[0].revents)
-		upstream_orders(u);
+		orders_read(&u->orders, upstream_order, u);
 }
 
 static _Noreturn void upstream_run(struct upstream *u)
@@ -423,6 +432,7 @@ static void upstream_listen(struct upstream *u, const char *address)
 
 	f->udp = net_udp_listen(&a);
 	f->listener = net_tcp_listen(&a);
+	f->secure = u->secure;
 	arrival_enable(f->udp);
 }
 
@@ -433,6 +443,8 @@ static bool upstream_option(struct upstream *u, const char *name, const char *va
 
 	if (!strcmp(name, "--listen") && u->faces < FACES_MAX)
 		upstream_listen(u, value);
+	else if (!strcmp(name, "--certificate"))
+		u->secure = secure_new(value, upstream_on_secure, u);
 	else if (!strcmp(name, "--delay-us"))
 		u->delay_ns = net_number(name, value, 0, 60000000) * 1000;
 	else if (!strcmp(name, "--names"))
