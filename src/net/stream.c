@@ -3,7 +3,8 @@
  * A server that has been asked and says nothing for silence_ms has lost the
  * connection, even when whoever asked has given up meanwhile: otherwise the
  * next question would be sent into the same hole.  Well before that the stream
- * is suspect, and new questions go elsewhere.
+ * is suspect, and new questions go elsewhere.  So it is with one that does not
+ * get open: the way may have been dead when it began, and may be well by now.
  *
  * What TLS is told to say is gathered until the loop is about to wait, and the
  * dialect tells where one record ends and the next begins: however many
@@ -218,8 +219,11 @@ bool stream_is_overdue(const struct stream *s)
 
 bool stream_is_suspect(const struct stream *s)
 {
-	return s->state == STREAM_OPEN && stream_waits(s) &&
-	       stream_now_ms(s) >= stream_last_ms(s) + s->owner->conf.silence_ms / 4;
+	const struct transport_conf *conf = &s->owner->conf;
+
+	if (s->state != STREAM_OPEN)
+		return stream_now_ms(s) >= s->began_ms + conf->connect_ms / 5;
+	return stream_waits(s) && stream_now_ms(s) >= stream_last_ms(s) + conf->silence_ms / 4;
 }
 
 static void stream_on_timer(uv_timer_t *timer);

@@ -121,7 +121,7 @@ void stream_close(struct stream *s);
 /* How long a stream may rest so that we close it before a server does that waits for idle_ms. */
 uint32_t stream_idle_within(uint32_t idle_ms);
 void stream_set_idle(struct stream *s, uint32_t idle_ms);
-/* Nothing has been heard for long, although there are questions. */
+/* Nothing has been heard for long, although there are questions, or it is long in opening. */
 bool stream_is_suspect(const struct stream *s);
 /* Open for longer than it may be without a question: our own loop has stood still, and it may be dead. */
 bool stream_is_overdue(const struct stream *s);

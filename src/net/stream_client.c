@@ -34,16 +34,22 @@ static bool stream_will_do(const struct stream_client *c, const struct stream *s
 	                              (wish == STREAM_GOOD || !s->count));
 }
 
-/* The newest that will do, or NULL. */
+/* The newest that will do, or NULL; before one that is still opening goes one that is open and well. */
 static struct stream *stream_client_choose(const struct stream_client *c, enum stream_wish wish)
 {
+	struct stream *opening = NULL;
+
 	for (const struct list *n = c->streams.next; n != &c->streams; n = n->next) {
 		struct stream *s = list_entry(n, struct stream, node);
 
-		if (stream_will_do(c, s, wish))
+		if (!stream_will_do(c, s, wish))
+			continue;
+		if (wish == STREAM_ANY || s->state == STREAM_OPEN)
 			return s;
+		if (!opening)
+			opening = s;
 	}
-	return NULL;
+	return opening;
 }
 
 static bool stream_client_is_refused(const struct stream_client *c)

@@ -11,7 +11,7 @@
 #define STREAM_SILENCE_MS 1000		/* TCP-23: one try time-out */
 #define STREAM_IDLE_MS    10000
 #define SECURE_IDLE_MS    60000		/* opening anew costs two round trips more */
-#define STREAM_CONNECT_MS 3000
+#define STREAM_CONNECT_MS 2000		/* with STREAMS_MAX: a probe always finds room for a new attempt */
 #define CLEAR_PORT        53
 #define SLEPT_APART_US      UINT64_C(1000000)
 

@@ -236,6 +236,32 @@ static void test_silent_handshake(void **state)
 	world_close();
 }
 
+/* What is long in opening may have met a dead way: others are asked on a stream of their own, and once one is
+ * open, on that. */
+static void test_long_in_opening(void **state)
+{
+	uint64_t began_ms;
+
+	(void)state;
+	for_both(k) {
+		world_open(both[k]);
+		transport_close(w.t);
+		w.conf.connect_ms = 1000;	/* suspect after 200 */
+		make(both[k], SECURE_NAME);
+		began_ms = rig_now_ms();
+		assert_int_equal(probe_ask(&probes[0], w.t, 1), 0);
+		assert_int_equal(probe_ask(&probes[1], w.t, 1), 0);
+		assert_ptr_equal(probes[1].send.place, probes[0].send.place);
+		rig_until(&w.rig, rig_now_ms() > began_ms + 210);
+		assert_int_equal(probe_ask(&probes[2], w.t, 1), 0);
+		assert_ptr_not_equal(probes[2].send.place, probes[0].send.place);
+		until(w.opened);		/* the first, since the server takes one at a time */
+		assert_int_equal(probe_ask(&probes[3], w.t, 1), 0);
+		assert_ptr_equal(probes[3].send.place, probes[0].send.place);
+		world_close();
+	}
+}
+
 /* ---- streams that are not what they were ---- */
 
 /* While one question goes unanswered, new ones go elsewhere; the answer still counts. */
@@ -469,6 +495,7 @@ int main(void)
 		cmocka_unit_test(test_no_tls_there),
 		cmocka_unit_test(test_hangs_up_in_handshake),
 		cmocka_unit_test(test_silent_handshake),
+		cmocka_unit_test(test_long_in_opening),
 		cmocka_unit_test(test_suspect),
 		cmocka_unit_test(test_learns_idle_time),
 		cmocka_unit_test(test_learns_nothing_from_chance),
