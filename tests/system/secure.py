@@ -405,6 +405,7 @@ class Passage:
 
     def __init__(self, number, near, far):
         self.number, self.near, self.far = number, near, far
+        self.began = time.monotonic()
         self.to_server, self.to_larder = bytearray(), bytearray()
         self.lost = False       # nothing passes any more; nobody is told
 
@@ -412,8 +413,9 @@ class Passage:
 class Relay:
     """Stands before `target` (host, port) on a port of its own.
 
-    delay: seconds that octets are under way, each way.  (The kernel opens
-    the connection to the relay without that delay.)
+    delay: seconds that octets are under way, each way.  The kernel opens the
+    connection to the relay without that delay, so the first octets wait for
+    as long as its opening would have taken: there and back.
     """
 
     def __init__(self, target, delay=0):
@@ -473,7 +475,10 @@ class Relay:
             except OSError:
                 octets = b""
             kept += octets
-            due.put((time.monotonic() + self.delay, octets))
+            now = time.monotonic()
+            if source is passage.near:
+                now = max(now, passage.began + 2 * self.delay)
+            due.put((now + self.delay, octets))
 
     @staticmethod
     def _write(passage, sink, due):

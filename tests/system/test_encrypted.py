@@ -9,8 +9,8 @@ test_doh.py has HTTPS, test_secure_servers.py the servers of others.
 
 import collections
 import contextlib
-import itertools
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -597,6 +597,72 @@ def test_tls_11_after_suspend(kind, server, clock):    # noqa: F811
         clock.advance(120)
         time.sleep(0.2)             # a loop has to turn to see it
         assert_answered(larder, within=0.5)
+
+
+@BOTH
+def test_tls_11_stopped_for_two_minutes(kind, server, clock):    # noqa: F811
+    """TLS-11: the process stood still for two minutes, and meanwhile the
+    connection was lost on the way: the first question is answered within
+    500 ms, on a new one."""
+    with Relay((server.host, server.port), 0.01) as relay, \
+            larder_over(server.conf(relay.url), env=clock.env) as larder:
+        for _ in range(2):
+            assert_answered(larder)
+            os.kill(larder.pid, signal.SIGSTOP)
+            try:
+                relay.lose_all()
+                clock.pass_by(120)
+            finally:
+                os.kill(larder.pid, signal.SIGCONT)
+            assert_answered(larder, within=0.5)
+        assert len(relay.passages) >= 3
+
+
+@BOTH
+def test_tls_11_a_minute_of_idleness(kind, cert, ca, clock):    # noqa: F811
+    """TLS-10, DOH-14: 29 s after the last question the next one costs what
+    a warm one does, as long as the server closes nothing.  Then it begins to
+    close what was idle for 10 s: a minute later the first question costs at
+    most two round trips more."""
+    delay = 0.05
+    trip = 2 * delay
+    with kind(cert, ca) as server, \
+            Relay((server.host, server.port), delay) as relay, \
+            larder_over(server.conf(relay.url), env=clock.env) as larder:
+        contexts = []
+
+        def handler(ctx):
+            contexts.append(ctx)
+            ctx.default()
+
+        def conn():
+            return server.log[-1].conn
+
+        def best(rounds, prepare=lambda: None):
+            """What the machine adds to one of three it hardly adds to all."""
+            took = []
+            for _ in range(rounds):
+                prepare()
+                took.append(assert_answered(larder))
+            return min(took)
+
+        def idle_and_closed():
+            clock.pass_by(10)
+            was = conn()
+            contexts[-1].close()
+            eventually(lambda: was in server.closed, 3, "still open")
+            time.sleep(2 * delay)       # the news reaches larder
+            clock.pass_by(50)
+
+        server.handler = handler
+        assert_answered(larder)
+        warm = best(3)
+        assert trip <= warm
+        was = conn()
+        assert best(3, lambda: clock.pass_by(29)) < warm + 0.6 * trip
+        assert conn() == was
+        assert best(3, idle_and_closed) < warm + 2 * trip + 0.6 * trip
+        assert conn() != was
 
 
 @BOTH
