@@ -266,7 +266,7 @@ static void test_grammar(void **state)
 {
 	(void)state;
 	assert_int_equal(idl_check_grammar(&control_interfaces[0]), 2);
-	assert_int_equal(idl_check_grammar(&control_interfaces[1]), 16);
+	assert_int_equal(idl_check_grammar(&control_interfaces[1]), 17);
 	assert_null(control_interfaces[2].name);
 }
 
