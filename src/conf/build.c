@@ -210,7 +210,7 @@ static void build_source_init(struct build_source *s, const struct conf_setting 
 	s->upgrade = conf_setting_find_part(entry, "upstreams.*.upgrade");
 }
 
-static bool build_is_trusted(struct build *b, const struct build_source *s)
+static bool build_is_trusted(const struct build_source *s)
 {
 	union conf_value v = { .number = 0 };
 
@@ -265,10 +265,10 @@ static bool build_source_is_sound(struct build *b, const struct build_source *s)
 	if (misplaced)
 		BUILD_MISTAKE(b, &misplaced->key.at, "\"%s\" is for tls:// and https:// upstreams only",
 			      misplaced->key.text);
-	else if (build_is_trusted(b, s) && !encrypted)
+	else if (build_is_trusted(s) && !encrypted)
 		BUILD_MISTAKE(b, &s->trusted->key.at, "\"trusted\" is for upstreams that show who they are, over "
 			      "tls:// or https://");
-	else if (build_is_trusted(b, s) && build_source_is_opportunistic(s))
+	else if (build_is_trusted(s) && build_source_is_opportunistic(s))
 		BUILD_MISTAKE(b, &s->trusted->key.at, "\"trusted\" is for upstreams that have to show who they are: "
 			      "\"profile\" must be strict");
 	else if (s->method && s->url.proto != UPSTREAM_HTTPS)
@@ -475,7 +475,7 @@ static bool build_fill(struct build *b, const struct build_source *s, const char
 		build_value(&conf_options[conf_option_index("upstreams.*.method")], &s->method->texts[0], &v);
 		u->http.method = (enum h2_method)v.number;
 	}
-	u->trusted = build_is_trusted(b, s);
+	u->trusted = build_is_trusted(s);
 	u->upgrade = build_source_is_upgraded(b, s);
 	u->trust = u->upgrade ? build_trust(b, s) : NULL;
 	u->name = build_copy(b, text);	/* until build_names() */

@@ -9,6 +9,7 @@ test_doh.py has HTTPS, test_secure_servers.py the servers of others.
 
 import collections
 import contextlib
+import itertools
 import os
 import signal
 import socket
