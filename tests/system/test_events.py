@@ -38,10 +38,10 @@ def test_slow_query_and_why():
     """Who did not answer, who did; hits are not in the list."""
     with Upstream() as first, Upstream() as second:
         first.handler = slow(0.6)
-        with Larder([first, second]) as larder:
-            assert slow_list(larder) == {"queries": [], "over_us": 100000,
+        with Larder([first, second], conf={"slow-query": "250ms"}) as larder:
+            assert slow_list(larder) == {"queries": [], "over_us": 250000,
                                          "dropped": 0}
-            assert "no query has taken 100 ms" in larder.ctl("slow").stdout
+            assert "no query has taken 250 ms" in larder.ctl("slow").stdout
             name = fresh_name()
             for _ in range(3):
                 larder.ask(name)
@@ -81,7 +81,7 @@ def test_slow_names_are_private(upstream):
 def test_slow_is_what_the_configuration_says(upstream):
     """The limit is taken at a reload."""
     upstream.handler = slow(0.05)
-    with Larder([upstream]) as larder:
+    with Larder([upstream], conf={"slow-query": "10s"}) as larder:
         larder.ask(fresh_name())
         assert slow_list(larder)["queries"] == []
         larder.rewrite({"slow-query": "20ms"})

@@ -57,6 +57,9 @@ def upstream_of(larder):
     return json.loads(larder.ctl("--json", "upstreams").stdout)["upstreams"][0]
 
 
+AT_ONCE = 1.5       # seconds, on a machine with other work
+
+
 def assert_answered(larder, within=None):
     name, began = fresh_name(), time.monotonic()
     msg = larder.ask(name, timeout=6)
@@ -175,7 +178,7 @@ def test_tls_05_nobody_listens(kind, clear, ca):
     with larder_over(conf_of(clear, ca, harness.free_port(clear.host),
                              kind.scheme)) as larder:
         for _ in range(3):
-            assert_answered(larder, within=0.3)
+            assert_answered(larder, within=AT_ONCE)
         assert len(clear.log) == 3
         assert_level(larder, "clear", "nobody listens")
         assert "asked in clear text" in larder.log()
@@ -189,8 +192,8 @@ def test_tls_05_no_tls_there(says, clear, ca):
     with Plain(clear.host, NO_TLS[says]) as plain, larder_over(
             conf_of(clear, ca, plain.port)) as larder:
         name = assert_answered(larder, within=3.9 if says == "silence"
-                               else 0.3)
-        assert_answered(larder, within=0.3)
+                               else AT_ONCE)
+        assert_answered(larder, within=AT_ONCE)
         assert upstream_of(larder)["level"] == "clear"
         assert plain.heard and len(clear.log) == 2
         assert not any(harness.qname(name)[1:9] in o for o in plain.heard)
@@ -202,17 +205,17 @@ def test_tls_06_remembered(clear, cert, ca, clock):    # noqa: F811
     with Plain(clear.host, NO_TLS["close"]) as plain, larder_over(
             conf_of(clear, ca, plain.port), env=clock.env) as larder:
         for _ in range(30):
-            assert_answered(larder, within=0.3)
+            assert_answered(larder, within=AT_ONCE)
         assert len(plain.heard) == 1
         for hours in range(1, 12):      # looks in vain, ever further apart
             clock.pass_by(3601)
             for _ in range(3):
-                assert_answered(larder, within=0.3)
+                assert_answered(larder, within=AT_ONCE)
             eventually(lambda: len(plain.heard) > hours, "no look")
         assert len(plain.heard) == 12
         clock.pass_by(1800)
         for _ in range(3):
-            assert_answered(larder, within=0.3)
+            assert_answered(larder, within=AT_ONCE)
         assert len(plain.heard) == 12, "half an hour is no hour"
     assert len(clear.log) == 30 + 11 * 3 + 3
 
@@ -232,13 +235,13 @@ def test_tls_06_tls_comes_back(kind, clear, cert, ca, clock):    # noqa: F811
         server.stop()
         with larder_over(conf_of(clear, ca, server.port, server.scheme),
                          env=clock.env) as larder:
-            assert_answered(larder, within=0.3)
+            assert_answered(larder, within=AT_ONCE)
             assert upstream_of(larder)["level"] == "clear"
             server.start()
-            assert_answered(larder, within=0.3)
+            assert_answered(larder, within=AT_ONCE)
             assert not server.heard
             clock.pass_by(3601)
-            assert_answered(larder, within=0.3)     # in clear, and a look
+            assert_answered(larder, within=AT_ONCE)     # in clear, and a look
             eventually(lambda: upstream_of(larder)["level"] ==
                        "authenticated", "TLS was not seen")
             before = len(clear.log)
@@ -247,7 +250,7 @@ def test_tls_06_tls_comes_back(kind, clear, cert, ca, clock):    # noqa: F811
             assert len(server.log) == 3 and len(clear.log) == before
             # And away again.
             server.stop()
-            assert_answered(larder, within=0.6)
+            assert_answered(larder, within=2 * AT_ONCE)
             assert upstream_of(larder)["level"] == "clear"
 
 
