@@ -55,7 +55,7 @@ static const char *checkup_trouble_of(const struct control_upstream *up)
 	if (up->health.fault)
 		return up->health.fault;
 	if (up->health.own_state == HEALTH_OPEN)
-		return "does not answer";
+		return up->health.reason == HEALTH_UNRESOLVED ? "has no known address" : "does not answer";
 	return up->health.own_state == HEALTH_SUSPECT ? "is suspect" : "is unreliable";
 }
 

@@ -117,6 +117,8 @@ static void test_details(void **state)
 	longest[sizeof longest - 1] = '\0';
 	f.fake.upstreams[1].name = longest;
 	check_detail(&f, "upstreams", "2 of 2 in trouble: office does not answer");
+	health(&f, 0)->reason = HEALTH_UNRESOLVED;
+	check_detail(&f, "upstreams", "2 of 2 in trouble: office has no known address");
 	health(&f, 0)->own_state = HEALTH_SUSPECT;
 	check_detail(&f, "upstreams", "2 of 2 in trouble: office is suspect");
 	v = &f.fake.stats.answer[OUTCOME_HIT];
