@@ -55,8 +55,10 @@ static int keep_read_fd(int fd, char **data, size_t *len)
 
 	if (!text)
 		return -ENOMEM;
-	while (have < *len && n > 0) {
+	while (have < *len && n) {
 		n = read(fd, text + have, *len - have);
+		if (n < 0 && errno != EINTR)
+			break;
 		if (n > 0)
 			have += (size_t)n;
 	}

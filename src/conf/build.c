@@ -676,6 +676,7 @@ static void build_bootstrap_server(struct build *b, const struct build_source *s
 	if (build_fill(b, s, text, u)) {
 		free(u->name);
 		u->name = build_copy(b, s->t->text);
+		u->upgrade = false;	/* `upgrade` speaks of those whom clients' questions go to */
 	}
 	if (u->name && u->url)
 		c->bootstrap_count++;

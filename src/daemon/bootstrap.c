@@ -196,6 +196,15 @@ static bool bootstrap_is_own(const struct bootstrap *b, const struct addr *a)
 	return conf_own_has(&own, a);
 }
 
+/* Or where it might be asked in clear text, at the usual port. */
+static bool bootstrap_leads_here(const struct bootstrap *b, const struct upstream *u, const struct addr *a)
+{
+	struct addr clear = *a;
+
+	addr_set_port(&clear, 53);
+	return bootstrap_is_own(b, a) || (u->conf.opportunistic && bootstrap_is_own(b, &clear));
+}
+
 static bool bootstrap_has_way(const struct bootstrap *b, const struct addr *a)
 {
 	struct netway way;
@@ -218,7 +227,7 @@ static void bootstrap_sift(const struct bootstrap *b, const struct upstream *u, 
 		struct addr a = found->at[i];
 
 		addr_set_port(&a, u->conf.port);
-		if (bootstrap_is_own(b, &a))
+		if (bootstrap_leads_here(b, u, &a))
 			log_limited(LOG_LEVEL_WARNING, "upstream %s: %s, which its name leads to, is where larder itself"
 				    " listens; it is not asked there", u->conf.name, addr_format(&a, text));
 		else

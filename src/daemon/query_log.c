@@ -15,6 +15,7 @@
 #include "dns/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -22,11 +23,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #define QUERY_LOG_QUOTA  128		/* lines in a turn: 25,000 a second */
 #define QUERY_LOG_SAY_US 1000000	/* how often it is said that some are missing */
 #define QUERY_LOG_END_S  1
+#define QUERY_LOG_REST_US 5000
 
 struct query_writer {
 	struct ring     *ring;
@@ -130,6 +134,25 @@ static void query_log_say_lost(struct query_writer *w)
 	           (unsigned long long)(lost - said));
 }
 
+/* A pipe is shared with all other lines, which must not wait behind these: half of it is theirs. */
+static bool query_log_pipe_is_busy(void)
+{
+	int size = fcntl(STDERR_FILENO, F_GETPIPE_SZ), used;
+
+	return size > 0 && ioctl(STDERR_FILENO, FIONREAD, &used) == 0 && used > size / 2;
+}
+
+/* Queries that come meanwhile fill the ring, and then are counted.  False: larderd stops first. */
+static bool query_log_wait_for_room(const struct query_writer *w)
+{
+	while (query_log_pipe_is_busy()) {
+		if (atomic_load(&w->over))
+			return false;
+		usleep(QUERY_LOG_REST_US);
+	}
+	return true;
+}
+
 static void query_log_write_all(struct query_writer *w)
 {
 	struct query_texts texts;
@@ -140,7 +163,8 @@ static void query_log_write_all(struct query_writer *w)
 
 	while ((e = ring_read(w->ring, &len))) {
 		query_log_fields(e, &texts, fields);
-		log_always(LOG_LEVEL_INFO, fields, "%s", query_log_write(fields, line));
+		if (query_log_wait_for_room(w))
+			log_always(LOG_LEVEL_INFO, fields, "%s", query_log_write(fields, line));
 		ring_release(w->ring);
 	}
 	query_log_say_lost(w);

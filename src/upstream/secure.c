@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LOOK_FIRST_US UINT64_C(10000000)
+#define FAILED_APART_US UINT64_C(5000000)	/* longer than opening takes, shorter than the first look */
 #define LOOK_MAX_US   UINT64_C(3600000000)
 #define LOOK_TIME_US  UINT64_C(10000000)	/* a look that has ended without a word is over by then */
 
@@ -88,15 +89,20 @@ const char *secure_in_words(int error, const char *why)
 static bool secure_is_telling(int error)
 {
 	return error == -ECONNREFUSED || error == -ETIMEDOUT || error == -ECONNRESET || error == -EPROTO ||
-	       error == -EHOSTUNREACH;
+	       error == -EHOSTUNREACH || error == -EKEYREJECTED;
 }
 
 void secure_on_failed(struct secure *s, int error, const char *why, uint64_t now_us)
 {
 	uint32_t n;
-	uint64_t wait_us;
+	uint64_t wait_us, before;
 
 	if (!s->may_change || !secure_is_telling(error))
+		return;
+	/* Several streams of several workers tell of one and the same. */
+	before = atomic_load(&s->failed_us);
+	if ((before && now_us < before + FAILED_APART_US) ||
+	    !atomic_compare_exchange_strong(&s->failed_us, &before, now_us))
 		return;
 	n = atomic_fetch_add(&s->failures, 1);
 	wait_us = n < 16 ? LOOK_FIRST_US << n : LOOK_MAX_US;
@@ -108,6 +114,7 @@ void secure_on_failed(struct secure *s, int error, const char *why, uint64_t now
 void secure_on_seen(struct secure *s, enum transport_kind kind, const char *doubt)
 {
 	atomic_store(&s->failures, 0);
+	atomic_store(&s->failed_us, 0);
 	atomic_store(&s->kind, (uint8_t)kind);
 	atomic_store(&s->off, false);
 	secure_reach(s, doubt ? SECURE_ENCRYPTED : SECURE_AUTHENTICATED, doubt);
@@ -123,6 +130,7 @@ void secure_on_unseen(struct secure *s, const char *why, uint64_t now_us, uint64
 void secure_begin_anew(struct secure *s)
 {
 	atomic_store(&s->failures, 0);
+	atomic_store(&s->failed_us, 0);
 	atomic_store(&s->look_us, 0);
 	atomic_store(&s->off, s->begins_off);
 }

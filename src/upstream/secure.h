@@ -44,6 +44,7 @@ struct secure {
 	_Atomic(const char *)  doubt;	/* why it is no better, a text that lasts; NULL: it could not be */
 	_Atomic bool           off;
 	_Atomic uint32_t       failures;	/* in a row */
+	_Atomic uint64_t       failed_us;	/* when the last of them was; 0: none */
 	_Atomic uint64_t       look_us;	/* when the next look is due, CLOCK_MONOTONIC */
 };
 

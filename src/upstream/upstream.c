@@ -198,10 +198,12 @@ void channel_unref(struct channel *c)
 	free(c);
 }
 
-/* What was opened before the way to the upstream changed takes no new questions. */
+/* What was opened before the way to the upstream changed takes no new questions.  A server that another designates
+ * is taken to lie where that one does. */
 static void channel_look_at_way(struct channel *c)
 {
-	uint32_t ways = atomic_load_explicit(&c->upstream->ways, memory_order_relaxed);
+	const struct upstream *u = (c->of ? c->of : c)->upstream;
+	uint32_t               ways = atomic_load_explicit(&u->ways, memory_order_relaxed);
 
 	if (ways == c->ways)
 		return;

@@ -440,6 +440,7 @@ static void test_no_memory_for_calls(void **state)
 			free(reply);
 		}
 	}
+	cache_free(f->fake.cache);
 }
 
 /* The same for Slow, behind the parser: jansson 2.14 reads past a text of 14 characters, as is the method's whole name,

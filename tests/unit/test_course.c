@@ -20,7 +20,8 @@ static struct course course_of(unsigned count, const struct course_try *tries)
 {
 	struct course c = { .flew = true, .began_us = 1000 * MS, .try_count = count };
 
-	memcpy(c.tries, tries, count * sizeof *tries);
+	if (count)
+		memcpy(c.tries, tries, count * sizeof *tries);
 	return c;
 }
 
