@@ -8,6 +8,7 @@ by larderctl.
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -16,7 +17,7 @@ import time
 import pytest
 
 from harness import (Larder, Upstream, answer_default, find_binary,
-                     fresh_name, query, reply)
+                     free_port, fresh_name, query, reply)
 from test_control import ask_as, slow
 from test_daemon import Varlink
 
@@ -500,3 +501,35 @@ def test_query_log_loses_no_count(upstream):
                                   larder.log())
             return len(logged(larder)) + sum(map(int, left_out))
         wait_for(lambda: told() == count + 1, 15)
+
+
+def test_query_log_into_a_pipe_that_nobody_reads(upstream, tmp_path):
+    """The lines of queries fill half of it at most: neither an answer nor
+    another line nor the end waits for whoever should read them."""
+    port, conf = free_port(), tmp_path / "larder.yaml"
+    conf.write_text(json.dumps({
+        "listen": [f"127.0.0.1:{port}"], "forward": [upstream.url],
+        "control-socket": "", "state-directory": "", "query-log": True}))
+    proc = subprocess.Popen([find_binary("larderd"), "--config", conf],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
+    try:
+        while b"ready: " not in proc.stderr.readline():
+            assert proc.poll() is None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(("127.0.0.1", port))
+            sock.settimeout(5)
+            name = fresh_name()
+            for n in range(3000):       # some 400 KiB of lines
+                sock.send(query(name))
+                assert len(sock.recv(4096)) > 12
+                if n % 1000 == 999:     # which is told in a line or two
+                    proc.send_signal(signal.SIGHUP)
+        proc.send_signal(signal.SIGTERM)
+        assert proc.wait(5) == 0
+        assert b"terminated: stopping" in proc.stderr.read()
+    finally:
+        proc.kill()
+        proc.wait()
+        proc.stdout.close()
+        proc.stderr.close()
