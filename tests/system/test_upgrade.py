@@ -225,6 +225,25 @@ def test_ddr_02_fails_and_comes_back(cert, ca, clock):    # noqa: F811
             assert_upgraded(larder)
 
 
+def test_ddr_02_certificate_goes_bad(cert, ca, clock):    # noqa: F811
+    """A certificate that was good is exchanged for one that is not, while the
+    server is in use: the plain one is asked until it is good again."""
+    with DotUpstream(cert, ca) as server, Plain(named(server)) as plain, \
+            larder_over(plain.conf(ca), env=clock.env) as larder:
+        assert_upgraded(larder)
+        heard = server.heard
+        server.set_certificate(ca.issue(HOST, begins=-9, ends=-1))
+        server.stop()
+        server.start()
+        eventually(lambda: assert_answered(larder) or
+                   upstream_of(larder)["level"] == "clear",
+                   lambda: upstream_of(larder))
+        assert server.heard == heard
+        server.set_certificate(cert)
+        clock.pass_by(3601)
+        assert_upgraded(larder)
+
+
 def test_ddr_02_all_workers(cert, ca):
     """What one worker has found out, all of them use."""
     with DotUpstream(cert, ca) as server, Plain(named(server)) as plain, \
