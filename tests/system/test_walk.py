@@ -130,7 +130,7 @@ def check_alike(got, shown):
     """The same words in the same lines; figures, and the columns that they
     take, are of the day."""
     def figureless(text):
-        return [re.sub(r"[\d.:-]+( [µm]?s)?", "#", line).split()
+        return [re.sub(r"[\d.:-]+( [µum]?s)?", "#", line).split()
                 for line in text.splitlines()]
 
     assert figureless(got) == figureless(shown)
