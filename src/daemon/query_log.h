@@ -2,7 +2,8 @@
  *
  * A watcher like any other (events.h), whose lines a thread of its own writes: a
  * journal that is slow, or a pipe that nobody reads, holds up neither the main
- * thread nor a client.  What has no room is counted, and that is logged.
+ * thread nor a client.  (A journal that stands still holds up whoever logs.)
+ * What has no room is counted, and that is logged.
  */
 #ifndef LARDER_DAEMON_QUERY_LOG_H
 #define LARDER_DAEMON_QUERY_LOG_H
