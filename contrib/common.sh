@@ -15,7 +15,7 @@
 packages_build="ca-certificates gcc libc6-dev make autoconf automake pkg-config
 	libuv1-dev libgnutls28-dev libnghttp2-dev libyaml-dev libjansson-dev libmicrohttpd-dev libsystemd-dev"
 packages_try="bind9-dnsutils nsd"
-packages_check="libcmocka-dev python3 python3-pytest python3-pytest-rerunfailures
+packages_check="libcmocka-dev python3 python3-pytest
 	python3-dnspython python3-cryptography python3-h2
 	bind9-dnsutils knot-dnsutils ldnsutils nsd unbound dnsdist nghttp2-proxy
 	iproute2 util-linux prometheus python3-prometheus-client python3-yaml"
