@@ -1,5 +1,8 @@
 liblarder_a_SOURCES += \
-	src/conf/build.c src/conf/build.h \
+	src/conf/build.c src/conf/build.h src/conf/build_state.h \
+	src/conf/build_peer.c \
+	src/conf/build_route.c \
+	src/conf/build_upstream.c \
 	src/conf/conf.h \
 	src/conf/dump.c \
 	src/conf/events.c src/conf/events.h \
