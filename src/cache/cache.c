@@ -1,7 +1,7 @@
 /* cache.c - the shards, and what is asked of them.
  *
  * A shard is chosen by the hash of the name alone, so that all types of a name,
- * and its NXDOMAIN, lie under one lock.
+ * and its NXDOMAIN, lie under one latch.
  */
 #include "cache/cache.h"
 
@@ -16,7 +16,7 @@
 #define SHARDS_MIN   8u
 #define SHARDS_MAX   256u
 #define PAGE         4096u
-#define LOOK_HOMES   1024u	/* looked at under one lock: some 50 us in a full table */
+#define LOOK_HOMES   1024u	/* looked at under one latch: some 50 us in a full table */
 
 struct cache {
 	struct siphash_key secret;
@@ -47,12 +47,17 @@ struct cache *cache_new(const struct cache_conf *conf, const uint8_t secret[16])
 	c->spread = (c->secret.k0 ^ c->secret.k1 >> 1) | 1;
 	c->size_octets = conf->size_octets;
 	for (c->shard_count = 0; c->shard_count < n; c->shard_count++) {
-		if (shard_init(&c->shards[c->shard_count], budget) < 0) {
+		if (shard_init(&c->shards[c->shard_count], budget, conf->workers) < 0) {
 			cache_free(c);
 			return NULL;
 		}
 	}
 	return c;
+}
+
+void cache_enter(unsigned worker)
+{
+	latch_take_place(worker);
 }
 
 void cache_free(struct cache *c)
@@ -241,7 +246,7 @@ enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint6
 	struct dns_answer a;
 	enum cache_result result = CACHE_FRESH;
 
-	pthread_rwlock_rdlock(&s->lock);
+	latch_read(&s->latch);
 	e = cache_get_answer(c, s, key, now);
 	if (!e) {
 		failed = cache_get_fresh(c, s, &failure, now);
@@ -257,7 +262,7 @@ enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint6
 	}
 	if (result == CACHE_FRESH)
 		cache_copy(e, (now - e->stored) / 16, out, room, found, &a);
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_read(&s->latch);
 	return result;
 }
 
@@ -269,7 +274,7 @@ bool cache_find_stale(struct cache *c, const struct cache_key *key, uint64_t now
 	struct entry     *e;
 	struct dns_answer a;
 
-	pthread_rwlock_rdlock(&s->lock);
+	latch_read(&s->latch);
 	e = cache_get_useful(c, s, key, now);
 	if (e) {
 		cache_describe(e, now, found);
@@ -280,7 +285,7 @@ bool cache_find_stale(struct cache *c, const struct cache_key *key, uint64_t now
 			found->head.flags &= (uint16_t)~DNS_AD;		/* the signatures may have run out */
 		}
 	}
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_read(&s->latch);
 	return e;
 }
 
@@ -290,13 +295,13 @@ bool cache_peek(struct cache *c, const struct cache_key *key, uint64_t now_ms, s
 	uint32_t      now = shard_time(now_ms);
 	struct entry *e;
 
-	pthread_rwlock_rdlock(&s->lock);
+	latch_read(&s->latch);
 	e = cache_get_useful(c, s, key, now);
 	if (e) {
 		cache_describe(e, now, found);
 		found->hits = atomic_load_explicit(&e->hits, memory_order_relaxed);
 	}
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_read(&s->latch);
 	return e;
 }
 
@@ -307,10 +312,10 @@ bool cache_claim(struct cache *c, const struct cache_key *key, uint32_t stored, 
 	uint8_t       free = CACHE_UNCLAIMED;
 	bool          taken;
 
-	pthread_rwlock_rdlock(&s->lock);
+	latch_read(&s->latch);
 	e = cache_get_useful(c, s, key, shard_time(now_ms));
 	taken = e && e->stored == stored && atomic_compare_exchange_strong(&e->claim, &free, CACHE_CLAIMED);
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_read(&s->latch);
 	return taken;
 }
 
@@ -321,11 +326,11 @@ void cache_end_claim(struct cache *c, const struct cache_key *key, uint32_t stor
 	struct entry *e;
 	uint8_t       ours = CACHE_CLAIMED;
 
-	pthread_rwlock_rdlock(&s->lock);
+	latch_read(&s->latch);
 	e = cache_get_useful(c, s, key, shard_time(now_ms));
 	if (e && e->stored == stored)
 		atomic_compare_exchange_strong(&e->claim, &ours, (uint8_t)how);
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_read(&s->latch);
 }
 
 void cache_set_stale(struct cache *c, uint32_t stale_s)
@@ -341,13 +346,13 @@ static void cache_pass(const struct cache *c, struct shard *s, const struct cach
 {
 	struct cache_key nxdomain = cache_nxdomain_key(key), failure = cache_failure_key(key);
 
-	pthread_rwlock_wrlock(&s->lock);
+	latch_write(&s->latch);
 	if (a->kind == DNS_ANSWER_POSITIVE) {
 		cache_forget(c, s, key);
 		cache_forget(c, s, &nxdomain);
 	}
 	cache_forget(c, s, &failure);
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_write(&s->latch);
 }
 
 int cache_put(struct cache *c, const struct cache_key *key, const struct dns_answer *a, uint64_t now_ms)
@@ -362,12 +367,12 @@ int cache_put(struct cache *c, const struct cache_key *key, const struct dns_ans
 	}
 	if (a->kind == DNS_ANSWER_NXDOMAIN)
 		at = nxdomain;
-	pthread_rwlock_wrlock(&s->lock);
+	latch_write(&s->latch);
 	e = shard_store(s, &at, cache_tag(c, &at), a, shard_time(now_ms));
 	/* The name exists after all, or no longer. */
 	cache_forget(c, s, a->kind == DNS_ANSWER_NXDOMAIN ? key : &nxdomain);
 	cache_forget(c, s, &failure);		/* holds begin anew after a success */
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_write(&s->latch);
 	return e ? 0 : -ENOSPC;
 }
 
@@ -397,7 +402,7 @@ int cache_put_failure(struct cache *c, const struct cache_key *key, const struct
 	unsigned          failures;
 	int               err = -EEXIST;
 
-	pthread_rwlock_wrlock(&s->lock);
+	latch_write(&s->latch);
 	if (!cache_get_answer(c, s, key, now)) {
 		failures = cache_failures(cache_get(c, s, &at), hold->max_s, now);
 		a.ttl_s = cache_get_stale(c, s, key, now) ? hold->recheck_s :
@@ -409,7 +414,7 @@ int cache_put_failure(struct cache *c, const struct cache_key *key, const struct
 			e->epoch = hold->epoch;
 		}
 	}
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_write(&s->latch);
 	return err;
 }
 
@@ -499,11 +504,11 @@ size_t cache_look(struct cache *c, struct cache_cursor *at, uint64_t now_ms, str
 
 	if (cache_look_is_over(at))
 		return 0;
-	pthread_rwlock_rdlock(&s->lock);
+	latch_read(&s->latch);
 	if (!at->mask)
 		at->mask = shard_last_home(s);
 	look_at_homes(&l, at);
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_read(&s->latch);
 	if (at->home > at->mask) {
 		at->shard++;
 		at->home = at->mask = 0;
@@ -558,9 +563,9 @@ static uint64_t cache_sweep(struct shard *s, bool (*wanted)(const struct entry *
 {
 	uint64_t n;
 
-	pthread_rwlock_wrlock(&s->lock);
+	latch_write(&s->latch);
 	n = shard_sweep(s, wanted, f);
-	pthread_rwlock_unlock(&s->lock);
+	latch_end_write(&s->latch);
 	return n;
 }
 
@@ -614,12 +619,12 @@ void cache_read_stats(struct cache *c, uint64_t now_ms, struct cache_stats *out)
 	for (unsigned i = 0; i < c->shard_count; i++) {
 		struct shard *s = &c->shards[i];
 
-		pthread_rwlock_rdlock(&s->lock);
+		latch_read(&s->latch);
 		out->entries += s->count;
 		out->negative += s->queue[QUEUE_NEGATIVE].entries;
 		out->octets += shard_octets(s);
 		out->evicted += s->evicted;
 		out->expired += s->expired;
-		pthread_rwlock_unlock(&s->lock);
+		latch_end_read(&s->latch);
 	}
 }

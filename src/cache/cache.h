@@ -6,8 +6,8 @@
  * nothing of use is known (RFC 9520 s. 3.2).  An answer stays of use for a while
  * past its TTL (RFC 8767); whether it is used then is for the caller to decide.
  *
- * Any thread may call anything.  What is found is copied out under a lock that
- * readers share; nothing borrowed leaves this folder.
+ * Any thread may call anything.  What is found is copied out under a latch that does
+ * not make readers wait for each other; nothing borrowed leaves this folder.
  */
 #ifndef LARDER_CACHE_CACHE_H
 #define LARDER_CACHE_CACHE_H
@@ -39,6 +39,10 @@ struct cache_key {
 /* A cache the caller frees, or NULL when memory is short.  Copies conf.  secret: 16 random octets. */
 struct cache *cache_new(const struct cache_conf *conf, const uint8_t secret[16]);
 void          cache_free(struct cache *c);	/* NULL is fine */
+
+/* Called once by each of the threads that conf->workers counts, with its number from 0: they do not wait for each
+ * other when they look.  Whoever does not call it shares the place of number 0. */
+void cache_enter(unsigned worker);
 
 /* The keyed hash that all tables over names use; flights too. */
 uint64_t cache_hash_name(const struct cache *c, const uint8_t *qname, size_t len);
@@ -139,7 +143,7 @@ struct cache_seen {
 void cache_look_at_all(const struct cache *c, struct cache_cursor *at);
 /* Borrows qname (lower case) as long as at is used. */
 void cache_look_at_name(const struct cache *c, struct cache_cursor *at, const uint8_t *qname, size_t len);
-/* Copies what is of use, at most max entries in size octets at room, under a lock for a fraction of a millisecond;
+/* Copies what is of use, at most max entries in size octets at room, under a latch for a fraction of a millisecond;
  * gives how many, which may be 0 before the end.  Every entry that is there from first to last is met once.  One
  * that is larger than all of room is left out. */
 size_t cache_look(struct cache *c, struct cache_cursor *at, uint64_t now_ms, struct cache_seen *out, size_t max,

@@ -8,6 +8,7 @@
 
 struct cache_conf {
 	size_t   size_octets;	/* bound over entries and tables, 1 MiB or more */
+	unsigned workers;	/* threads that look things up all the time; 0 is like 1 */
 };
 
 /* How long answers are kept. */

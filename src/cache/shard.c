@@ -1,6 +1,6 @@
 /* shard.c - table, queues and memory of one shard.
  *
- * Always true under the lock:
+ * Always true under the latch:
  *   - every entry is in exactly one slot and one queue;
  *   - pool and slots together stay within the budget;
  *   - negative entries hold at most a quarter of it.
@@ -492,33 +492,24 @@ static int shard_reserve_slots(struct shard *s)
 	return 0;
 }
 
-int shard_init(struct shard *s, size_t budget)
+int shard_init(struct shard *s, size_t budget, unsigned workers)
 {
-	pthread_rwlockattr_t attr;
-
 	memset(s, 0, sizeof *s);
 	s->budget = budget;
-	if (shard_reserve_slots(s) < 0)
+	if (latch_init(&s->latch, workers) < 0)
 		return -ENOMEM;
-	if (pool_init(&s->pool, budget) < 0) {
-		munmap((void *)s->slots, s->slots_reserved);
-		s->slots = NULL;
+	if (shard_reserve_slots(s) < 0 || pool_init(&s->pool, budget) < 0) {
+		shard_done(s);
 		return -ENOMEM;
 	}
 	shard_set_limit(s);
-	/* A put must not wait for a stream of hits to pause. */
-	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&s->lock, &attr);
-	pthread_rwlockattr_destroy(&attr);
 	return 0;
 }
 
 void shard_done(struct shard *s)
 {
-	if (!s->slots)
-		return;
 	pool_done(&s->pool);
-	munmap((void *)s->slots, s->slots_reserved);
-	pthread_rwlock_destroy(&s->lock);
+	if (s->slots)
+		munmap((void *)s->slots, s->slots_reserved);
+	latch_done(&s->latch);
 }

@@ -1,15 +1,15 @@
 /* shard.h - one shard of the cache: a table, two queues, and their memory.
  *
- * The owner (cache.c) holds the lock: for reading around shard_find() and
+ * The owner (cache.c) holds the latch: for reading around shard_find() and
  * shard_touch(), for writing around everything else.
  */
 #ifndef LARDER_CACHE_SHARD_H
 #define LARDER_CACHE_SHARD_H
 
 #include "cache/cache.h"
+#include "cache/latch.h"
 #include "cache/pool.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 enum entry_mark {
@@ -57,11 +57,11 @@ struct sieve {
 };
 
 /* Tag above, ref below; 0: empty.  One word, in a region that stays where it is, so that shard_prefetch() may
- * look without the lock: what it sees may be wrong, but never out of bounds. */
+ * look without the latch: what it sees may be wrong, but never out of bounds. */
 typedef _Atomic uint64_t slot;
 
 struct shard {
-	pthread_rwlock_t lock;
+	struct latch     latch;
 	slot            *slots;		/* linear probing; the region is as large as the budget can need */
 	size_t           slots_reserved;	/* octets */
 	_Atomic uint32_t slot_mask;	/* slots in use - 1; a power of two - 1 */
@@ -73,7 +73,7 @@ struct shard {
 	_Atomic uint32_t stale_s;	/* how long answers are of use past their TTL */
 } __attribute__((aligned(64)));
 
-int  shard_init(struct shard *s, size_t budget);	/* 0 or -ENOMEM */
+int  shard_init(struct shard *s, size_t budget, unsigned workers);	/* 0 or -ENOMEM */
 void shard_done(struct shard *s);
 
 uint32_t      shard_time(uint64_t now_ms);		/* as in entry.stored */
@@ -82,7 +82,7 @@ bool          shard_is_useful(const struct shard *s, const struct entry *e, uint
 struct entry *shard_find(const struct shard *s, const struct cache_key *key, uint32_t tag);
 void          shard_answer(const struct entry *e, struct dns_answer *out);	/* borrows from e */
 uint8_t       shard_touch(struct entry *e);		/* gives its hits in this TTL period */
-/* Without the lock, and only hints: the shard itself, the place in the table, the entry that it names. */
+/* Without the latch, and only hints: the shard itself, the place in the table, the entry that it names. */
 void          shard_prefetch(const struct shard *s);
 void          shard_prefetch_slot(const struct shard *s, uint32_t tag);
 void          shard_prefetch_entry(const struct shard *s, uint32_t tag);

@@ -609,13 +609,15 @@ static struct bootstrap *daemon_make_bootstrap(struct daemon *d)
 
 static bool daemon_start(struct daemon *d)
 {
-	uint8_t secret[16];
+	struct cache_conf cache = d->conf->cache;
+	uint8_t           secret[16];
 
 	if (getrandom(secret, sizeof secret, 0) != sizeof secret) {
 		log_error("the kernel gives no randomness: %s", strerror(errno));
 		return false;
 	}
-	d->cache = cache_new(&d->conf->cache, secret);
+	cache.workers = d->worker_count;
+	d->cache = cache_new(&cache, secret);
 	d->setup = daemon_make_setup(d->conf, d->worker_count, NULL);
 	d->bootstrap = daemon_make_bootstrap(d);
 	if (!d->cache || !d->setup || !d->bootstrap || !daemon_make_workers(d)) {

@@ -15,6 +15,7 @@
 #include "base/ring.h"
 #include "base/rng.h"
 #include "base/timer.h"
+#include "cache/cache.h"
 #include "dns/scrub.h"
 #include "net/client.h"
 #include "resolve/event.h"
@@ -294,6 +295,7 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 
+	cache_enter(w->index);
 	uv_run(&w->loop, UV_RUN_DEFAULT);
 	return NULL;
 }

@@ -31,6 +31,10 @@ unit_tests += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/unit.h
 tests_unit_test_log_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_latch
+tests_unit_test_latch_SOURCES = tests/unit/test_latch.c tests/unit/unit.h
+tests_unit_test_latch_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_ring
 tests_unit_test_ring_SOURCES = tests/unit/test_ring.c tests/unit/unit.h
 tests_unit_test_ring_LDADD = $(unit_libs)
