@@ -16,6 +16,7 @@
 
 #define LATE_US    UINT64_C(4000000)	/* answers that come later than so long after the end are of no use */
 #define OVER_MAX   512			/* flights that are over */
+#define CUT_HOLD_S 1u			/* the least (RFC 9520 s. 3.2): the next connection may do */
 #define TOKENS_MAX 500u			/* tenths: a burst of 50 hedges */
 
 /* ---- the table ---- */
@@ -297,13 +298,20 @@ struct flight_end flight_so_far(const struct waiter *w)
 	return end;
 }
 
+/* Nothing is known but that connections ended: that is not about the question, and no sign of an outage. */
+static bool flight_was_cut(const struct flight *f)
+{
+	return f->try_count && f->cuts == f->try_count && !f->was_parked;
+}
+
 static void flight_fail(struct flight *f, const struct flight_end *end)
 {
 	const struct cache_times *times = &f->view->setup->conf.cache_times;
+	bool                      cut = flight_was_cut(f);
 	const struct cache_hold   hold = {
-		.first_s = times->failure_first_s,
-		.max_s = times->failure_max_s,
-		.recheck_s = times->recheck_s,
+		.first_s = cut ? CUT_HOLD_S : times->failure_first_s,
+		.max_s = cut ? CUT_HOLD_S : times->failure_max_s,
+		.recheck_s = cut ? CUT_HOLD_S : times->recheck_s,
 		.epoch = f->replies ? 0 : route_epoch(f->view, f->route),	/* silence ends with the outage */
 	};
 

@@ -16,7 +16,8 @@
 /* How one upstream has been used by this flight. */
 struct way {
 	struct channel *channel;	/* borrowed from the view */
-	uint8_t         sends[TRANSPORT_KINDS];
+	uint8_t         sends[TRANSPORT_KINDS];	/* those that were cut off do not count */
+	uint8_t         cuts;		/* how many were: their connections ended under them */
 	bool            dead[TRANSPORT_KINDS];	/* cannot be reached by this transport */
 	bool            by_stream;	/* UDP will not do: truncated, or under attack */
 	bool            resting;	/* could not be reached: not before the next round of the schedule */
@@ -40,6 +41,7 @@ struct flight {
 	uint16_t                 epoch;		/* of the route, when it was looked at last */
 	unsigned                 rounds;	/* of the schedule, begun */
 	unsigned                 try_count;
+	unsigned                 cuts;		/* how many of them were cut off with their connection */
 	uint64_t                 over_us[FLIGHT_TRIES];	/* when a try's time is over … */
 	bool                     given_up[FLIGHT_TRIES];	/* … and that it was */
 	bool                     refresh;	/* no client has asked for it yet */

@@ -5,6 +5,11 @@
  * flight waits for that try's time to be over.  After a failure the next send
  * goes out at once, free: it takes the place of the one that failed.
  *
+ * A question whose connection is cut has done nothing, and its server is there:
+ * it goes out again on a new connection, and is not counted as tried.  After a
+ * few cuts in a row it does so at growing distances, since whoever cuts every
+ * connection may be starting up.
+ *
  * Always true: at most LIKE_SENDS sends are open at once for one name and
  * type, whatever the combination of DO and CD (RFC 7871 s. 11.2).
  */
@@ -23,6 +28,7 @@
 #define H_UNKNOWN_US   300000u	/* until an upstream's answers have shown how quick it is */
 #define HEDGE_TENTHS   10u	/* what a hedge costs; each flight brings one */
 #define LOOK_US        100000u	/* whether an upstream has come back, when nothing else is left */
+#define CUTS_AT_ONCE   3	/* then the next connection waits, as for one that could not be reached */
 #define WAYS_MAX       64u	/* more upstreams than that in one route are never asked for one question */
 
 static void flight_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
@@ -331,6 +337,7 @@ static bool flight_notice_epoch(struct flight *f)
 
 		memset(w->sends, 0, sizeof w->sends);
 		memset(w->dead, 0, sizeof w->dead);
+		w->cuts = 0;
 		w->resting = false;
 	}
 	return true;
@@ -516,8 +523,12 @@ static void flight_on_lost(struct flight *f, struct way *w, const struct exchang
 	}
 	f->stream_trouble |= stream && flight_needs_stream(w);
 	switch (stream ? x->error : 0) {
-	case -ECONNRESET:	/* closed, or fell silent: it is opened anew at once */
-	case -ETIMEDOUT:
+	case -ECONNRESET:
+		f->cuts++;
+		w->sends[x->kind] -= w->sends[x->kind] > 0;	/* unless a new epoch has begun meanwhile */
+		w->resting = ++w->cuts >= CUTS_AT_ONCE;
+		break;
+	case -ETIMEDOUT:	/* fell silent: it is opened anew at once */
 	case -EBADMSG:
 		break;
 	case -EKEYREJECTED:	/* will not be better soon */

@@ -72,6 +72,7 @@ EXTRA_DIST += \
 	tests/scenario/client-tcp-hangs-up.scn \
 	tests/scenario/control-questions-apart.scn \
 	tests/scenario/counters-of-outcomes.scn \
+	tests/scenario/cut-questions.scn \
 	tests/scenario/edns-clients.scn \
 	tests/scenario/edns-fallback.scn \
 	tests/scenario/edns-silence.scn \
