@@ -3,7 +3,9 @@
  * One connection ("stream") carries all questions, many at once, and answers
  * come in any order.  It opens when the first is asked.  Others open beside it,
  * up to 4, while it is suspect, has no room for more, or a question is to go apart
- * from those that wait.
+ * from those that wait.  Those that are long in opening do not count, up to 4 as
+ * well: the way may have been dead when they began, and attempts at a server that
+ * may be back must not wait for their time to be over.
  *
  * When the server wants a stream to be used no more, or it breaks while we
  * write, it leaves the list: it serves the questions it has and closes after
@@ -19,6 +21,7 @@
 #include <stdlib.h>
 
 #define STREAMS_MAX 4
+#define STREAMS_LATE_MAX 4	/* and so many beside them */
 
 /* ---- choosing a stream ------------------------------------------------ */
 
@@ -62,6 +65,19 @@ void stream_client_rest(struct stream_client *c, uint32_t rest_ms)
 	c->rest_until_ms = uv_now(c->client->loop) + rest_ms;
 }
 
+/* Long in opening. */
+static unsigned stream_client_late_count(const struct stream_client *c)
+{
+	unsigned late = 0;
+
+	for (const struct list *n = c->streams.next; n != &c->streams; n = n->next) {
+		const struct stream *s = list_entry((struct list *)(uintptr_t)n, struct stream, node);
+
+		late += s->state != STREAM_OPEN && stream_is_suspect(s);
+	}
+	return late < STREAMS_LATE_MAX ? late : STREAMS_LATE_MAX;
+}
+
 /* A stream to ask on, opened if need be, or NULL and why. */
 static struct stream *stream_client_stream(struct stream_client *c, enum stream_wish wish, int *error)
 {
@@ -74,7 +90,7 @@ static struct stream *stream_client_stream(struct stream_client *c, enum stream_
 	if (s)
 		return s;
 	*error = stream_client_is_refused(c) ? c->refusal : -EAGAIN;
-	if (*error == -EAGAIN && c->stream_count < STREAMS_MAX)
+	if (*error == -EAGAIN && c->stream_count < STREAMS_MAX + stream_client_late_count(c))
 		*error = stream_open(c);
 	return *error == 0 ? list_entry(c->streams.next, struct stream, node) : stream_client_choose(c, STREAM_ANY);
 }
