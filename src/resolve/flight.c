@@ -416,19 +416,37 @@ static struct flight *flight_new(struct flights *fs, const struct flight_ask *as
 	return f;
 }
 
-static void flight_begin(struct flight *f, uint64_t end_us)
+static void flight_set_out(struct flight *f, uint64_t began_us, uint64_t end_us)
 {
-	f->began_us = flight_now_us(f);
+	f->began_us = began_us;
 	f->end_us = f->began_us + (uint64_t)flight_times(f)->resolve_timeout_ms * 1000;
 	if (end_us && end_us < f->end_us)
 		f->end_us = end_us;
 	timer_start(f->all->env.timers, &f->end, f->end_us / 1000);
-	flight_send_first(f);
+}
+
+bool flight_dismiss(struct flight *f, uint64_t until_us)
+{
+	while (!list_empty(&f->waiters)) {
+		struct waiter          *w = list_entry(f->waiters.next, struct waiter, node);
+		const struct flight_end end = flight_reason(f);
+
+		if (w->since_us > until_us) {
+			flight_set_out(f, w->since_us, 0);
+			return true;
+		}
+		if (f->waiters.next == f->waiters.prev)
+			break;			/* the last one goes with the flight */
+		list_remove(&w->node);
+		w->done(w, NULL, &end);
+	}
+	return false;
 }
 
 static void flight_admit(struct flight *f, struct waiter *w)
 {
 	w->flight = f;
+	w->since_us = flight_now_us(f);
 	list_append(&f->waiters, &w->node);
 }
 
@@ -439,6 +457,8 @@ int flight_ask(struct flights *fs, const struct flight_ask *ask, struct waiter *
 	if (f) {
 		f->refresh &= ask->refresh;
 		flight_admit(f, w);
+		if (f->parked && !f->refresh)
+			route_want(f->view, f->route);
 		return FLIGHT_JOINED;
 	}
 	if (fs->count >= ask->view->setup->conf.times.max_flights)
@@ -447,7 +467,8 @@ int flight_ask(struct flights *fs, const struct flight_ask *ask, struct waiter *
 	if (!f)
 		return -ENOMEM;
 	flight_admit(f, w);
-	flight_begin(f, ask->end_us);
+	flight_set_out(f, flight_now_us(f), ask->end_us);
+	flight_send_first(f);
 	return FLIGHT_BEGUN;
 }
 

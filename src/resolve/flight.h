@@ -42,6 +42,7 @@ struct flight_end {
 struct waiter {
 	struct list    node;
 	struct flight *flight;	/* the flight that is waited for */
+	uint64_t       since_us;	/* CLOCK_MONOTONIC */
 	/* Once: with an answer (borrowed during the call), or without (NULL). */
 	void (*done)(struct waiter *w, const struct dns_answer *answer, const struct flight_end *end);
 };

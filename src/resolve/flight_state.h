@@ -22,6 +22,7 @@ struct way {
 	bool            by_stream;	/* UDP will not do: truncated, or under attack */
 	bool            resting;	/* could not be reached: not before the next round of the schedule */
 	bool            out;		/* has replied, and not with an answer */
+	bool            knocked;	/* has been asked this although its breaker is open */
 };
 
 struct flight {
@@ -120,6 +121,9 @@ void flight_succeed(struct flight *f, const struct dns_answer *answer, const str
 void flight_fail_plainly(struct flight *f, uint32_t ede);	/* SERVFAIL, and no server is to blame */
 void flight_fail_unheld(struct flight *f, uint32_t ede);	/* the same, and it may be asked again at once */
 void flight_give_up(struct flight *f);			/* nothing is left to try */
+/* flight.c: those who have waited since then or longer hear that there is no answer; the flight is for the others from
+ * now on, as if the first of them had begun it.  False: there are none, and whoever is left goes with the flight. */
+bool flight_dismiss(struct flight *f, uint64_t until_us);
 /* flight.c: no try is open after that, and none will follow; the flight is not over. */
 void flight_stop_asking(struct flight *f);
 
@@ -128,6 +132,9 @@ void     flight_send_first(struct flight *f);	/* or park it */
 void     flight_go_on(struct flight *f);	/* something went wrong: the next, or wait, or give up */
 void     flight_on_step(struct timer *t);
 unsigned flight_open_count(const struct flight *f);
+/* The flight is parked, and is so until end_us at the longest: asks upstreams all the same if that is due.  Gives when
+ * to do so again; end_us: not any more. */
+uint64_t flight_knock(struct flight *f, uint64_t patience_us, uint64_t end_us);
 /* Tries of one that is over: told when one has ended. */
 void     flight_on_late(struct flight *f, struct exchange *x, enum exchange_event event,
                         const struct dns_answer *answer);

@@ -4,6 +4,11 @@
  * questions that a moment's patience answers.  So they wait for a probe's good
  * news: not long, and less long in an outage that has lasted.  Then they are
  * let go a few at a time, more as answers return.
+ *
+ * Probes go out at their own pace, and the one that would have been answered
+ * may be the next.  So before a question's time is over it goes out itself, in
+ * time to be answered (flight_knock()).  Whoever joins a parked question has
+ * the whole time to wait, however long others have waited for it by then.
  */
 #include "resolve/flight_state.h"
 
@@ -88,13 +93,12 @@ bool flight_park(struct flight *f)
 	uint64_t        patience_us = since_us + OUTAGE_OLD_US < now_us ? PARK_SHORT_US : PARK_US;
 
 	f->stream_trouble |= since_us == NEVER_US && route_has_impostor(f->view, f->route);
-	if (since_us == NEVER_US && !f->refresh)
+	if (!f->refresh && !f->parked)
 		route_want(f->view, f->route);
-	if (since_us == NEVER_US || now_us >= f->began_us + patience_us)
+	if (since_us == NEVER_US ||
+	    (now_us >= f->began_us + patience_us && !flight_dismiss(f, now_us - patience_us)))
 		return false;
-	if (!f->refresh)
-		route_want(f->view, f->route);
-	flight_step_at(f, f->began_us + patience_us);
+	flight_step_at(f, flight_knock(f, patience_us, f->began_us + patience_us));
 	if (f->parked)
 		return true;
 	f->parked = f->was_parked = true;

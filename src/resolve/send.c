@@ -27,6 +27,9 @@
 #define ROUNDS_REFUSED 4	/* rounds after which nobody is waited for who could not be reached */
 #define H_UNKNOWN_US   300000u	/* until an upstream's answers have shown how quick it is */
 #define HEDGE_TENTHS   10u	/* what a hedge costs; each flight brings one */
+#define KNOCKS_MAX     4u	/* tries that may have been spent before the route's upstreams are back */
+#define KNOCK_APART_US 50000u	/* at least, between attempts at an upstream whose breaker is open */
+#define KNOCK_STREAM_APART_US 250000u
 #define LOOK_US        100000u	/* whether an upstream has come back, when nothing else is left */
 #define CUTS_AT_ONCE   3	/* then the next connection waits, as for one that could not be reached */
 #define WAYS_MAX       64u	/* more upstreams than that in one route are never asked for one question */
@@ -259,7 +262,7 @@ static enum flight_sent flight_send_to(struct flight *f, struct way *w)
 	x->channel = w->channel;
 	x->on_event = flight_on_event;
 	x->on_spare = flight_on_spare;
-	x->send.apart = kind != TRANSPORT_UDP && flight_waits_on_stream(f, w);
+	x->send.apart = kind != TRANSPORT_UDP && (w->knocked || flight_waits_on_stream(f, w));
 	err = exchange_start(x, (enum transport_kind)kind);
 	if (err == -EAGAIN && flights_make_place(f->all, w->channel))
 		err = exchange_start(x, (enum transport_kind)kind);
@@ -339,6 +342,7 @@ static bool flight_notice_epoch(struct flight *f)
 		memset(w->dead, 0, sizeof w->dead);
 		w->cuts = 0;
 		w->resting = false;
+		w->knocked = false;
 	}
 	return true;
 }
@@ -427,6 +431,8 @@ void flight_on_step(struct timer *t)
 	uint64_t       now_us = flight_now_us(f);
 	bool           anew = f->parked;
 
+	if (f->parked && route_is_stranded(f->view, f->route) && flight_park(f))
+		return;
 	flight_give_up_tries(f, now_us);
 	anew |= !f->over && flight_notice_epoch(f);
 	if (f->over || (!anew && !flight_is_due(f, now_us))) {
@@ -438,6 +444,63 @@ void flight_on_step(struct timer *t)
 		f->ways[i].resting = false;
 	flight_next_round(f, now_us);
 	flight_go_on(f);
+}
+
+/* ---- while parked ---- */
+
+static uint64_t flight_knock_h_us(const struct way *w)
+{
+	uint64_t h_us = atomic_load_explicit(&w->channel->upstream->health.hedge_us, memory_order_relaxed);
+
+	return h_us ? h_us : H_UNKNOWN_US;
+}
+
+/* How long before the end of its time the question goes out: as late as it can be answered, which takes twice as long
+ * as answers do, or four times on a new connection. */
+static uint64_t flight_knock_lead_us(const struct way *w, uint64_t patience_us)
+{
+	uint64_t lead_us = (upstream_by_udp(w->channel->upstream) ? 2 : 4) * flight_knock_h_us(w);
+
+	return lead_us < patience_us / 2 ? lead_us : patience_us / 2;
+}
+
+/* Between two attempts, a probe's or a question's, at one upstream.  Over a stream each is a connection, of which there
+ * are only so many. */
+static uint64_t flight_knock_apart_us(const struct way *w)
+{
+	uint64_t h_us = flight_knock_h_us(w);
+
+	if (!upstream_by_udp(w->channel->upstream))
+		return KNOCK_STREAM_APART_US;
+	return h_us > KNOCK_APART_US ? h_us : KNOCK_APART_US;
+}
+
+/* Asks this way if that is due.  Gives when it is; UINT64_MAX: not any more. */
+static uint64_t flight_knock_at(struct flight *f, struct way *w, uint64_t patience_us, uint64_t end_us)
+{
+	struct health *h = &w->channel->upstream->health;
+	uint64_t       now_us = flight_now_us(f), at_us = end_us - flight_knock_lead_us(w, patience_us);
+
+	if (w->knocked || f->try_count >= KNOCKS_MAX || health_is_hopeless(h))
+		return UINT64_MAX;
+	if (now_us < at_us)
+		return at_us;
+	w->knocked = true;
+	if (health_knock(h, flight_knock_apart_us(w), now_us))
+		flight_send_to(f, w);
+	return UINT64_MAX;
+}
+
+uint64_t flight_knock(struct flight *f, uint64_t patience_us, uint64_t end_us)
+{
+	uint64_t next_us = end_us;
+
+	for (size_t i = 0; i < f->way_count && !f->refresh; i++) {
+		uint64_t at_us = flight_knock_at(f, &f->ways[i], patience_us, end_us);
+
+		next_us = at_us < next_us ? at_us : next_us;
+	}
+	return next_us;
 }
 
 static uint32_t flight_h_us(const struct flight *f)
@@ -553,6 +616,10 @@ static void flight_on_lost(struct flight *f, struct way *w, const struct exchang
 
 static void flight_on_failed(struct flight *f, struct way *w, const struct exchange *x)
 {
+	if (f->parked) {		/* like a probe's: the server is not well yet, and what it says is not the last word */
+		flight_schedule(f);
+		return;
+	}
 	w->out = true;
 	f->replies++;
 	if (f->ede == DNS_EDE_NONE && x->ede != DNS_EDE_NONE) {

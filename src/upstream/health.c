@@ -350,6 +350,19 @@ uint32_t health_take_look(struct health *h, uint64_t apart_us, uint64_t now_us)
 	return take;
 }
 
+bool health_knock(struct health *h, uint64_t apart_us, uint64_t now_us)
+{
+	bool may;
+
+	health_lock(h);
+	may = health_is_probed(h) && (!h->asked_us || health_since_us(h->asked_us, now_us) >= apart_us) &&
+	      (!h->knocked_us || health_since_us(h->knocked_us, now_us) >= apart_us);
+	if (may)
+		h->knocked_us = now_us;
+	health_unlock(h);
+	return may;
+}
+
 uint64_t health_next_probe_us(struct health *h)
 {
 	uint64_t at_us = UINT64_MAX;

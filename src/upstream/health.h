@@ -103,6 +103,7 @@ struct health {
 	uint32_t         asking;	/* the ticket of the control question or probe under way; 0: none … */
 	uint64_t         asked_us;	/* … since then */
 	uint64_t         next_probe_us;
+	uint64_t         knocked_us;	/* a client's own question went out while it was open */
 	unsigned         probes;	/* in a row that failed */
 	_Atomic uint64_t wanted_until_us;	/* a client waits for any upstream: probe often */
 	struct health_question control[HEALTH_CONTROLS];	/* newest first */
@@ -135,6 +136,9 @@ uint32_t health_failed(struct health *h, enum health_reason reason, uint64_t nam
 uint32_t health_take_probe(struct health *h, uint64_t now_us);
 /* Has a good upstream not been asked for so long? */
 uint32_t health_take_look(struct health *h, uint64_t apart_us, uint64_t now_us);
+/* Nobody else is better, so a client's own question may go out while the breaker is open: so long after the last probe
+ * or question of this kind, which is noted. */
+bool health_knock(struct health *h, uint64_t apart_us, uint64_t now_us);
 /* When to look again whether one is; UINT64_MAX: the breaker is not open. */
 uint64_t health_next_probe_us(struct health *h);
 /* The question to ask first (which 0), next and last.  False: there is none, or an open breaker is probed, for which

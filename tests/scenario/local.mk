@@ -122,6 +122,7 @@ EXTRA_DIST += \
 	tests/scenario/overload-of-waiters.scn \
 	tests/scenario/overload-says-why.scn \
 	tests/scenario/overload.scn \
+	tests/scenario/park-last-attempt.scn \
 	tests/scenario/park-no-way-out.scn \
 	tests/scenario/park-release.scn \
 	tests/scenario/park-short-outage.scn \

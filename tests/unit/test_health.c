@@ -282,6 +282,25 @@ static void test_wanted(void **state)
 	assert_in_range(probes, 11, 12);
 }
 
+static void test_knock(void **state)
+{
+	(void)state;
+	assert_false(health_knock(&h, 50 * MS, now_us));	/* clients ask it anyway */
+	open_breaker();
+	assert_false(health_knock(&h, 50 * MS, now_us));	/* its control question went out just now */
+	now_us += 50 * MS;
+	assert_true(health_knock(&h, 50 * MS, now_us));
+	assert_false(health_knock(&h, 50 * MS, now_us + 49 * MS));
+	assert_true(health_knock(&h, 50 * MS, now_us + 50 * MS));
+	now_us += SECOND;
+	assert_true(health_take_probe(&h, now_us));
+	assert_false(health_knock(&h, 50 * MS, now_us + 49 * MS));
+	assert_true(health_knock(&h, 50 * MS, now_us + 50 * MS));
+	probed(false);
+	health_give_order(&h, HEALTH_DOWN, now_us);
+	assert_false(health_knock(&h, 50 * MS, now_us + SECOND));
+}
+
 static void test_closed_by_probe(void **state)
 {
 	struct health_view v;
@@ -853,6 +872,7 @@ int main(void)
 		HEALTH_TEST(test_probes),
 		HEALTH_TEST(test_jitter),
 		HEALTH_TEST(test_wanted),
+		HEALTH_TEST(test_knock),
 		HEALTH_TEST(test_closed_by_probe),
 		HEALTH_TEST(test_closed_by_answer),
 		HEALTH_TEST(test_look),
