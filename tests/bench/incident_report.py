@@ -209,9 +209,6 @@ class Run:
         self.add("known, middle from its second second",
                  lambda q: q.known and settled(q))
         self.add("last", lambda q: q.at >= 2 * third)
-        # The next probe is due in half a second at most, on a new connection.
-        found = 2 * third + 500 + 2 * TRIP_MS
-        self.add("last, found again", lambda q: q.at >= found)
         self.add("hot", lambda q: q.hot)
         self.add("lukewarm", lambda q: q.known and not q.hot)
         half = 1.5 * third
