@@ -19,8 +19,10 @@
 #define AHEAD_MIN_MS    250	/* … nor so shortly that the answer may come too late */
 #define LEARN_TTL_MIN_S 5u	/* with less, what is left and what is new cannot be told apart */
 #define GAIN_MS         2000	/* more than this beyond what was left is a new TTL */
+#define TICK_MS         63	/* the cache counts in sixteenths: an end may seem to be so much too early */
 #define EXPLORE_ONE_IN  64u	/* early refreshes where they brought nothing so far */
 #define AGAIN_MAX       3u	/* refreshes that may bring nothing before a client has to ask */
+#define AGAIN_MS        300	/* … and this is between them, twice and three times, when the TTL has ended */
 #define RETRY_MS        100	/* when the budget is used up */
 #define COST            10u	/* of a refresh, in tokens; a query gives one … */
 #define TOKENS_A_SECOND 200u	/* … and time so many */
@@ -217,7 +219,7 @@ static void refresh_wait_for_end(struct refresh *r, size_t route, const struct c
 	uint32_t lag_ms = refreshes_lag_ms(r->all, route);
 
 	r->prompt = !lag_ms || !rng_below(r->all->env.upstream->rng, EXPLORE_ONE_IN);
-	refresh_wait(r, found->left_ms + (r->prompt ? 0 : lag_ms));
+	refresh_wait(r, found->left_ms + TICK_MS + (r->prompt ? 0 : lag_ms));
 }
 
 static void refresh_plan(struct refresh *r, size_t route, const struct cache_found *found)
@@ -320,7 +322,12 @@ static void refresh_go_on(struct refresh *r)
 	}
 	r->stored = found.stored;
 	r->kind = STATS_PREFETCH_EXPIRY;
-	refresh_wait_for_end(r, route, &found);
+	if (found.left_ms > 0) {
+		refresh_wait_for_end(r, route, &found);
+		return;
+	}
+	r->prompt = false;		/* it was, and less than a second was left there */
+	refresh_wait(r, r->again * AGAIN_MS);
 }
 
 static void refresh_learn(const struct refresh *r, struct upstream *u, bool gained)

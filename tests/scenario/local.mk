@@ -144,6 +144,7 @@ EXTRA_DIST += \
 	tests/scenario/prefetch-expiry-grace.scn \
 	tests/scenario/prefetch-failed.scn \
 	tests/scenario/prefetch-from-a-cache.scn \
+	tests/scenario/prefetch-not-before-the-end.scn \
 	tests/scenario/prefetch-not-too-early.scn \
 	tests/scenario/prefetch-on-hit.scn \
 	tests/scenario/prefetch-one-at-a-time.scn \
