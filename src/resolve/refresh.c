@@ -165,19 +165,27 @@ void refreshes_credit(struct refreshes *rs, unsigned n)
 	rs->tokens = n < TOKENS_MAX - rs->tokens ? rs->tokens + n : TOKENS_MAX;
 }
 
-/* Do early refreshes bring a new TTL from any upstream that may be asked? */
+/* Do early refreshes bring a new TTL from any upstream that may be asked?  One that has not been seen to is taken to be
+ * like the others: perhaps it is never asked. */
 static bool refreshes_early_pays(const struct refreshes *rs, size_t route)
 {
 	const struct view       *v = refreshes_view(rs);
 	const struct route_conf *r = &v->setup->conf.policy->routes[route];
+	bool                     pays = false, useless = false;
 
 	for (size_t i = 0; i < r->upstream_count; i++) {
 		const struct health *h = &v->channels[r->upstreams[i]]->upstream->health;
 
-		if (health_state(h) == HEALTH_GOOD && atomic_load_explicit(&h->early, memory_order_relaxed) >= 0)
+		int                  early = atomic_load_explicit(&h->early, memory_order_relaxed);
+
+		if (health_state(h) != HEALTH_GOOD)
+			continue;
+		if (early > 0)
 			return true;
+		pays |= !early;
+		useless |= early < 0;
 	}
-	return false;
+	return pays && !useless;
 }
 
 /* How long after the end of our TTL the upstreams' own copies end. */
