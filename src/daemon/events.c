@@ -94,11 +94,8 @@ static void events_forget(struct events *e)
 	e->dropped = events_dropped(e);
 }
 
-int events_watch(struct events *e, struct control_watcher *w)
+static int events_add(struct events *e, struct control_watcher *w)
 {
-	list_init(&w->node);
-	if (!e->workers || e->watcher_count == EVENTS_WATCHERS_MAX)
-		return -EBUSY;
 	if (!e->watcher_count) {
 		events_forget(e);
 		if (!events_switch(e, true)) {
@@ -112,11 +109,34 @@ int events_watch(struct events *e, struct control_watcher *w)
 	return 0;
 }
 
+int events_watch(struct events *e, struct control_watcher *w)
+{
+	unsigned others = e->watcher_count - (e->own ? 1 : 0);
+
+	list_init(&w->node);
+	return e->workers && others < EVENTS_WATCHERS_MAX ? events_add(e, w) : -EBUSY;
+}
+
+int events_watch_own(struct events *e, struct control_watcher *w)
+{
+	int err;
+
+	list_init(&w->node);
+	if (!e->workers || e->own)
+		return -EBUSY;
+	err = events_add(e, w);
+	if (!err)
+		e->own = w;
+	return err;
+}
+
 void events_unwatch(struct events *e, struct control_watcher *w)
 {
 	if (list_empty(&w->node))	/* it never was, or all has ended */
 		return;
 	list_remove(&w->node);
+	if (w == e->own)
+		e->own = NULL;
 	if (--e->watcher_count)
 		return;
 	events_switch(e, false);
@@ -144,6 +164,7 @@ void events_close(struct events *e)
 	if (e->workers && e->watcher_count)
 		events_switch(e, false);
 	e->watcher_count = e->worker_count = 0;
+	e->own = NULL;
 	e->workers = NULL;
 	uv_close((uv_handle_t *)&e->timer, NULL);
 }

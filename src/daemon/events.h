@@ -11,7 +11,7 @@
 
 #include <uv.h>
 
-#define EVENTS_WATCHERS_MAX 16
+#define EVENTS_WATCHERS_MAX 16	/* beside larderd's own */
 #define EVENTS_TURN_MS      5		/* how often the rings are looked at */
 
 struct worker;
@@ -22,6 +22,7 @@ struct events {
 	unsigned         worker_count;
 	struct list      watchers;
 	unsigned         watcher_count;
+	const struct control_watcher *own;	/* one of them, or NULL: in the place that others cannot take */
 	uint64_t         dropped;		/* by all rings, when looked at last */
 };
 
@@ -30,6 +31,8 @@ void events_init(struct events *e, uv_loop_t *loop);
 void events_begin(struct events *e, struct worker **workers, unsigned count);
 /* As control_ops.watch and .unwatch.  0; -EBUSY: there are too many; -ENOMEM. */
 int  events_watch(struct events *e, struct control_watcher *w);
+/* As events_watch(), for the one that larderd itself is (query_log.h): others may be as many as they like. */
+int  events_watch_own(struct events *e, struct control_watcher *w);
 void events_unwatch(struct events *e, struct control_watcher *w);
 /* Before the workers are told to stop.  Watchers hear nothing more, and may still leave. */
 void events_close(struct events *e);

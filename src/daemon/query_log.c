@@ -272,7 +272,7 @@ int query_log_switch(struct query_log *q, bool on)
 	if (!q->writer)
 		q->writer = query_log_new_writer();
 	q->quota = QUERY_LOG_QUOTA;
-	err = q->writer ? events_watch(q->events, &q->watcher) : -ENOMEM;
+	err = q->writer ? events_watch_own(q->events, &q->watcher) : -ENOMEM;
 	q->on = !err;
 	return err;
 }

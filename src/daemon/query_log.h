@@ -25,7 +25,7 @@ struct query_log {
 };
 
 void query_log_init(struct query_log *q, struct events *events);
-/* 0, or as events_watch(): then nothing has changed. */
+/* 0, or as events_watch_own(): then nothing has changed. */
 int  query_log_switch(struct query_log *q, bool on);
 /* After events_close(): writes what is left, for a second at most. */
 void query_log_close(struct query_log *q);

@@ -486,6 +486,31 @@ def test_query_log_is_off_and_switched(upstream):
         wait_for(lambda: len(logged(larder)) == 4)
 
 
+def test_query_log_has_a_place_of_its_own(upstream):
+    """As many watchers as may be cannot keep it off, nor it one of them."""
+    with Larder([upstream]) as larder:
+        watching = [Monitor(larder) for _ in range(16)]
+        name = fresh_name()
+        larder.ask(name)
+        done = larder.ctl("log", "queries", "on")
+        assert done.returncode == 0, done.stderr
+        larder.ask(name)
+        wait_for(lambda: len(logged(larder)) == 1)
+        with Varlink(larder.control) as link:
+            answer = link.call("io.larder.Monitor", {}, more=True)
+            assert answer["error"] == "io.larder.Busy"
+            # It comes and goes, and they do.
+            assert larder.ctl("log", "queries", "off").returncode == 0
+            answer = link.call("io.larder.Monitor", {}, more=True)
+            assert answer["error"] == "io.larder.Busy"
+            assert larder.ctl("log", "queries", "on").returncode == 0
+            watching.pop().link.sock.close()
+            wait_for(lambda: "error" not in link.call(
+                "io.larder.Monitor", {}, more=True))
+        for watch in watching:
+            watch.link.sock.close()
+
+
 def test_query_log_loses_no_count(upstream):
     """Under load each query is a line, or counted in one that says so."""
     count = 20000
