@@ -39,7 +39,8 @@ struct now {
 	int                       rcode;	/* what dns_query_read() said */
 	bool                      has_key;	/* a good question of class IN: route and key are known */
 	bool                      has_stale;	/* an answer is known, past its TTL */
-	uint8_t                   outcome;	/* enum stats_outcome, once it was answered at once; before, OUTCOMES */
+	uint8_t                   outcome;	/* enum stats_outcome, once it was answered at once; before, and when the
+						 * reply was not sent, OUTCOMES */
 	size_t                    route;
 	struct cache_key          key;		/* its qname lies in q */
 	struct dns_query          q;
@@ -242,8 +243,10 @@ static enum net_verdict resolver_reply_now(struct now *n, struct dns_reply_head 
 	silent = !resolver_within_limits(n->r, n->m->proto, n->m->from, n->m->mono_us, head, &len);
 	if (watched)
 		resolver_tell(n, watched, head, silent);
-	if (silent)
+	if (silent) {
+		n->outcome = OUTCOMES;		/* nobody waited for what was never sent */
 		return NET_SILENCE;
+	}
 	head->udp_size = n->r->view->setup->conf.times.edns_size;
 	head->keepalive_100ms = (uint16_t)(n->m->keepalive_ms / 100);
 	n->reply->len = dns_reply_finish(n->reply->octets, dns_reply_head_len(&n->q) + len, &n->q, head);
@@ -391,11 +394,11 @@ static void client_send(struct client *c, struct dns_reply_head *head, size_t le
 	c->outcome = (uint8_t)outcome;
 	stats_bump(&s->outcome[outcome], 1);
 	histogram_add(&s->answer[outcome], now_us - c->asked_us, 1);
-	if (now_us - c->asked_us >= resolver_slow_us(r))
-		client_note_slow(c, now_us, outcome);
 	if (watched)
 		client_tell(c, watched, head, now_us);
 	if (resolver_within_limits(r, c->path.proto, &c->path.peer, now_us, head, &len)) {
+		if (now_us - c->asked_us >= resolver_slow_us(r))
+			client_note_slow(c, now_us, outcome);
 		len = dns_reply_finish(r->scratch, dns_reply_head_len(&c->query) + len, &c->query, head);
 		resolver_count_reply(r, head);
 		reply_path_send(&c->path, r->scratch, len);

@@ -278,10 +278,11 @@ static void test_question_without_memory(void **state)
 	resolver_free(r);
 }
 
-/* A batch of n questions for www.example., answered at once, whose replies are out after so long. */
-static void batch(struct resolver *r, unsigned n, uint64_t took_us)
+/* A batch of n questions for www.example., whose replies are out after so long; gives how many those are. */
+static unsigned batch_replies(struct resolver *r, unsigned n, uint64_t took_us)
 {
 	struct net_message m = { .from = &client, .proto = NET_UDP, .boot_ms = rig.boot_ms, .mono_us = rig.mono_us };
+	unsigned           replies = 0;
 
 	assert_int_equal(addr_parse("192.0.2.9", 4000, &client), 0);
 	draft_begin(&draft, 7, DNS_RD);
@@ -292,9 +293,16 @@ static void batch(struct resolver *r, unsigned n, uint64_t took_us)
 		resolver_on_announce(r, &m);
 	for (m.index = 0; m.index < n; m.index++) {
 		reply = (struct net_reply){ .octets = room, .size = sizeof room };
-		assert_int_equal(resolver_on_message(r, &m, &reply), NET_REPLY);
+		replies += resolver_on_message(r, &m, &reply) == NET_REPLY;
 	}
 	resolver_on_batch_done(r, rig.mono_us, rig.mono_us + took_us, n);
+	return replies;
+}
+
+/* The same, each answered at once. */
+static void batch(struct resolver *r, unsigned n, uint64_t took_us)
+{
+	assert_int_equal(batch_replies(r, n, took_us), n);
 }
 
 /* A client that waited long for an upstream, one that did not, and hits that took long since the thread was held up. */
@@ -337,6 +345,40 @@ static void test_slow(void **state)
 	assert_int_equal(slows_read(slows, list, &dropped), 3);
 	assert_int_equal(dropped, 0);
 	conf.slow_query_ms = 0;
+	rig.mono_us = before;
+	resolver_free(r);
+	slows_free(slows);
+}
+
+/* What limits kept back reached nobody, so nobody waited for it: it is not in the list, early or late. */
+static void test_slow_and_silenced(void **state)
+{
+	static const char *const from[] = { "192.0.2.9", "192.0.2.10", "192.0.2.11" };
+	struct resolver_env with = env;
+	struct slows       *slows = slows_new();
+	struct slow_query   list[SLOW_QUERIES];
+	struct resolver    *r;
+	uint64_t            dropped = 0, before = rig.mono_us;
+	unsigned            sent_before = sent_later;
+
+	(void)state;
+	cache_flush_all(cache);
+	with.slows = slows;
+	conf.slow_query_ms = 100;
+	policy.limits.replies_per_second = 1;
+	r = resolver_new(&with, setup_new(&conf, NULL));
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(ask_from(r, from[i], "www.example.", 1), NET_LATER);
+	rig.mono_us += 100000;
+	answer((struct exchange *)((char *)rig.last - offsetof(struct exchange, send)));
+	assert_int_equal(sent_later, sent_before + 2);	/* whole, cut, and none */
+	assert_int_equal(slows_read(slows, list, &dropped), 2);
+
+	assert_int_equal(batch_replies(r, 4, 100000), 2);
+	assert_int_equal(slows_read(slows, list, &dropped), 4);
+	assert_int_equal(dropped, 0);
+	conf.slow_query_ms = 0;
+	policy.limits.replies_per_second = 0;
 	rig.mono_us = before;
 	resolver_free(r);
 	slows_free(slows);
@@ -416,6 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_slow),
+		cmocka_unit_test(test_slow_and_silenced),
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_gone_while_waiting),
 		cmocka_unit_test(test_overload),
