@@ -15,6 +15,7 @@ struct http_file {
 #define HTTP_FILES_TAG_MAX 20
 
 extern const struct http_file http_files[];	/* made by embed_page.awk */
+extern const char http_files_page[];		/* likewise: their name as a whole, another in another larderd's page */
 
 const struct http_file *http_files_find(const char *path);	/* NULL: there is none */
 /* The entity tag, quotes included: another for other octets. */

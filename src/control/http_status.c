@@ -4,6 +4,7 @@
  * minute that health is judged by), so that a page has something to show at
  * once.  Rates it makes itself, of two documents of the same run: "run" tells
  * one run of larderd from another, "uptime_us" how far apart they are.
+ * "page" names the page that can read it: a browser may still show an older one.
  *
  * Latencies go out as the buckets in which they are counted, whose bounds are
  * sent along: whoever reads them can add them up before making quantiles.
@@ -11,6 +12,7 @@
 #include "control/http_status.h"
 
 #include "control/http_checkup.h"
+#include "control/http_files.h"
 #include "control/reply.h"
 
 /* Takes value.  Gives into, or NULL with into freed. */
@@ -119,8 +121,9 @@ json_t *http_status_document(const struct checkup *c, struct http_sight *now, co
 	enum checkup_state           state;
 	json_t                      *document, *upstreams = status_upstreams(now), *health;
 
-	document = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
+	document = json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
 	                     "version", reply_text(s->version),
+	                     "page", http_files_page,
 	                     "run", reply_count(s->started_us),
 	                     "uptime_us", status_us(s->uptime_s),
 	                     "workers", reply_count(s->workers),

@@ -47,9 +47,10 @@ control_page = \
 	src/control/page/charts.js \
 	src/control/page/icon.svg
 
-src/control/page_files.c: src/control/embed_page.awk $(control_page)
+src/control/page_files.c: src/control/embed_page.awk $(control_page) $(top_srcdir)/configure.ac
 	$(AM_V_GEN)$(MKDIR_P) src/control && \
-	(cd $(srcdir) && LC_ALL=C $(AWK) -f src/control/embed_page.awk $(control_page)) > $@.tmp && \
+	(cd $(srcdir) && sum=`cat $(control_page) | cksum` && LC_ALL=C $(AWK) -v page="$(PACKAGE_VERSION)-$${sum%% *}" \
+		-f src/control/embed_page.awk $(control_page)) > $@.tmp && \
 	mv $@.tmp $@
 
 CLEANFILES += src/control/interfaces.c src/control/page_files.c

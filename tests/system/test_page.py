@@ -2,7 +2,9 @@
 
 import json
 import re
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,10 @@ def test_files(served, path):
     """Octet by octet what lies in the tree, under the right type."""
     got = get(served.http, path)
     assert got.status == 200
-    assert got.text == (PAGE / FILES[path]).read_text()
+    name = status(served)["page"]
+    assert re.fullmatch(r"\d+\.\d+\.\S*-\d+", name)
+    assert got.text == (PAGE / FILES[path]).read_text().replace(
+        "@PAGE@", name)
     assert got.headers["Content-Type"] == TYPES[FILES[path].split(".")[-1]]
     head = get(served.http, path, "HEAD")
     assert head.status == 200 and head.text == ""
@@ -618,3 +623,83 @@ def test_restart(page):
     assert number(page.text("#queries")) == status(larder)["total"][
         "queries"] < before
     assert float(page.text("#rate")) >= 0
+
+
+class Front(ThreadingHTTPServer):
+    """Stands before larderd and lets it look like one of another version:
+    `page` and `document` are the names of the page that either tells."""
+
+    daemon_threads = True
+
+    def __init__(self, http, name):
+        self.http, self.name = http, name
+        self.page = self.document = name
+        self.loads = self.asked = 0
+        super().__init__(("127.0.0.1", 0), FrontHandler)
+        self.origin = f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.02,),
+                         daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class FrontHandler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        front = self.server
+        got = get(front.http, self.path)
+        front.loads += self.path == "/"
+        front.asked += self.path == "/status.json"
+        name = front.page if self.path == "/" else front.document
+        body = got.text.replace(front.name, name).encode()
+        self.send_response(got.status)
+        for key in ("Content-Type", "Content-Security-Policy",
+                    "Cache-Control"):
+            if key in got.headers:
+                self.send_header(key, got.headers[key])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_upgrade_under_an_open_page(served, chrome):
+    """A document that goes with another page has the page loaded anew; once,
+    should that bring the same one."""
+    def look():
+        chrome.run("document.dispatchEvent(new Event('visibilitychange'))")
+
+    def until(script):
+        look()
+        chrome.wait("const d = document, link = d.body.dataset.link;"
+                    f"return {script}")
+
+    complaints(chrome)
+    with Front(served.http, status(served)["page"]) as front:
+        chrome.go(front.origin + "/")
+        until("link === 'live'")
+        assert front.loads == 1
+        front.page = front.document = "0.2.0-1"
+        until("d.documentElement.dataset.page === '0.2.0-1' && "
+              "link === 'live'")
+        assert front.loads == 2
+        front.document = "0.2.0-2"
+        until("link === 'lost' && "
+              "d.querySelector('#link').textContent.includes('version')")
+        asked, deadline = front.asked, time.monotonic() + 20
+        while front.asked < asked + 3:
+            assert time.monotonic() < deadline
+            look()
+            time.sleep(0.05)
+        assert front.loads == 3
+        front.document = "0.2.0-1"
+        until("link === 'live'")
+        assert front.loads == 3
+        chrome.go("about:blank")
+    assert not complaints(chrome)

@@ -7,6 +7,11 @@
 //	asking --answer--> waiting --2 s--> asking      nobody looks: paused
 //	   |                                                    |
 //	   +--none, or not in time--> lost --1, 2, 4, 8 s--> asking
+//
+// A larderd that was exchanged under an open page may say things that this script
+// cannot read.  Its documents name the page that goes with them; when that is
+// another one the page is loaded anew, but for each such name only once: should
+// something in between keep the old one, it says so instead of going round.
 
 import { ANSWERED_HERE, ASKED_UPSTREAM, FAILURES, OUTCOMES, age, buckets, count, listed, octets, quantile, rate, share,
 	sum, time } from "./figures.js";
@@ -266,9 +271,31 @@ function take(d) {
 	show(d);
 }
 
-function lose(why) {
+// Is the page about to be replaced?  Without a memory that outlives it, it stays: it could go round for ever.
+function renew(page) {
+	const key = "renewed for " + page;
+
+	try {
+		if (sessionStorage.getItem(key))
+			return false;
+		sessionStorage.setItem(key, "yes");
+	} catch {
+		return false;
+	}
+	location.reload();
+	return true;
+}
+
+function lose(what) {
 	failures++;
-	tell("lost", `connection lost (${why})` + (shown_at ? `; figures of ${clock(shown_at)}` : ""));
+	tell("lost", what + (shown_at ? `; figures of ${clock(shown_at)}` : ""));
+}
+
+function judge(d) {
+	if (d.page === document.documentElement.dataset.page)
+		take(d);
+	else if (!renew(d.page))
+		lose("larderd is of another version than this page, which should be loaded anew");
 }
 
 async function ask() {
@@ -284,10 +311,10 @@ async function ask() {
 		const d = await got.json();
 
 		if (asking === mine)
-			take(d);
+			judge(d);
 	} catch (error) {
 		if (asking === mine)
-			lose(error.message.startsWith("larderd") ? error.message : "no answer");
+			lose(`connection lost (${error.message.startsWith("larderd") ? error.message : "no answer"})`);
 	}
 	clearTimeout(late);
 	if (asking === mine)
