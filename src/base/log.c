@@ -2,14 +2,19 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOG_LINE_MAX   1536
 #define LOG_LABEL_MAX  16
+#define LOG_BULK_WAIT_US 5000
 #define LOG_LIMIT_S    10
 #define LOG_LIMIT_SAID 5
 
@@ -54,27 +59,61 @@ static size_t log_label(enum log_level level, char out[LOG_LABEL_MAX])
 	return (size_t)snprintf(out, LOG_LABEL_MAX, "%s: ", log_level_names[level]);
 }
 
-__attribute__((format(printf, 3, 0)))
-static void log_write(enum log_level level, const struct log_field *fields, const char *format, va_list ap)
+/* What collects standard error is shared by all lines: half of it is for those that are few. */
+static bool log_stderr_is_busy(void)
 {
-	char   text[LOG_LINE_MAX], label[LOG_LABEL_MAX], line[LOG_LABEL_MAX + 2 * LOG_LINE_MAX];
+	int       size = fcntl(STDERR_FILENO, F_GETPIPE_SZ), used = 0;
+	socklen_t len = sizeof size;
+
+	if (size > 0)
+		return ioctl(STDERR_FILENO, FIONREAD, &used) == 0 && used > size / 2;
+	return getsockopt(STDERR_FILENO, SOL_SOCKET, SO_SNDBUF, &size, &len) == 0 &&
+	       ioctl(STDERR_FILENO, SIOCOUTQ, &used) == 0 && used > size / 2;
+}
+
+/* Writes text, a string of n octets with room for a label before and a line end behind it. */
+static void log_to_stderr(enum log_level level, char *text, size_t n)
+{
+	char   label[LOG_LABEL_MAX];
+	size_t before = log_label(level, label);
+
+	memcpy(text - before, label, before);
+	text[n++] = '\n';
+	if (write(STDERR_FILENO, text - before, before + n) < 0)
+		return;		/* nobody is left to tell */
+}
+
+static bool log_say(enum log_level level, const struct log_field *fields, bool bulk, char *text, size_t n)
+{
+	enum log_taken taken = LOG_REFUSED;
+
+	if (log_sink_now)
+		taken = (bulk ? log_sink_now->bulk : log_sink_now->take)(level, text, fields);
+	if (taken != LOG_REFUSED)
+		return taken == LOG_TAKEN;
+	if (bulk && log_stderr_is_busy()) {
+		usleep(LOG_BULK_WAIT_US);
+		return false;
+	}
+	log_to_stderr(level, text, n);
+	return true;
+}
+
+__attribute__((format(printf, 4, 0)))
+static bool log_write(enum log_level level, const struct log_field *fields, bool bulk, const char *format, va_list ap)
+{
+	char   text[LOG_LINE_MAX], line[LOG_LABEL_MAX + 2 * LOG_LINE_MAX];
 	char  *said = line + LOG_LABEL_MAX;	/* the label goes right before it */
-	size_t n, before;
+	size_t n;
 	int    saved = errno;
+	bool   done;
 
 	vsnprintf(text, sizeof text, format, ap);
 	n = log_escape(text, said, 2 * LOG_LINE_MAX - LOG_LABEL_MAX);
 	said[n] = '\0';
-	if (log_sink_now && log_sink_now->take(level, said, fields)) {
-		errno = saved;
-		return;
-	}
-	before = log_label(level, label);
-	memcpy(said - before, label, before);
-	said[n++] = '\n';
-	if (write(STDERR_FILENO, said - before, before + n) < 0)
-		errno = saved;	/* nobody is left to tell */
+	done = log_say(level, fields, bulk, said, n);
 	errno = saved;
+	return done;
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -84,7 +123,7 @@ void log_line(enum log_level level, const char *format, ...)
 	if (!log_enabled(level))
 		return;
 	va_start(ap, format);
-	log_write(level, NULL, format, ap);
+	log_write(level, NULL, false, format, ap);
 	va_end(ap);
 }
 
@@ -95,17 +134,19 @@ void log_event(enum log_level level, const struct log_field *fields, const char 
 	if (!log_enabled(level))
 		return;
 	va_start(ap, format);
-	log_write(level, fields, format, ap);
+	log_write(level, fields, false, format, ap);
 	va_end(ap);
 }
 
-void log_always(enum log_level level, const struct log_field *fields, const char *format, ...)
+bool log_bulk(enum log_level level, const struct log_field *fields, const char *format, ...)
 {
 	va_list ap;
+	bool    done;
 
 	va_start(ap, format);
-	log_write(level, fields, format, ap);
+	done = log_write(level, fields, true, format, ap);
 	va_end(ap);
+	return done;
 }
 
 void log_lines(enum log_level level, const char *text)

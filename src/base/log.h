@@ -36,15 +36,23 @@ struct log_field {
 void log_event(enum log_level level, const struct log_field *fields, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The same whatever the level that is set: for what was asked for by itself. */
-void log_always(enum log_level level, const struct log_field *fields, const char *format, ...)
+/* As log_event() whatever the level that is set, for lines that were asked for by themselves, may come by the thousand
+ * and give way to all others.  False: whoever takes lines has little room left, a moment was waited, and nothing said. */
+bool log_bulk(enum log_level level, const struct log_field *fields, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* take() gets a line (text without label or line end; fields end with a NULL name, or are NULL); false: it could
- * not, and the line goes to standard error, with its priority in front as "<4>", which whoever collects the
- * output of services understands. */
+enum log_taken {
+	LOG_TAKEN,
+	LOG_REFUSED,	/* the line goes to standard error, with its priority in front as "<4>", which whoever collects
+			 * the output of services understands */
+	LOG_BEHIND,	/* of bulk() alone */
+};
+
+/* Both get a line: text without label or line end; fields end with a NULL name, or are NULL.  bulk() is for log_bulk();
+ * take() does not wait for whoever reads the lines. */
 struct log_sink {
-	bool (*take)(enum log_level level, const char *text, const struct log_field *fields);
+	enum log_taken (*take)(enum log_level level, const char *text, const struct log_field *fields);
+	enum log_taken (*bulk)(enum log_level level, const char *text, const struct log_field *fields);
 };
 /* Before there are threads.  Borrows sink for good; NULL: plain lines. */
 void log_set_sink(const struct log_sink *sink);

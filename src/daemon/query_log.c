@@ -1,6 +1,6 @@
 /* query_log.c - from events to lines.
  *
- *	main thread: watcher --ring--> writer: log_always()
+ *	main thread: watcher --ring--> writer: log_bulk()
  *
  * The writer's state is on the heap, and left there should it hang in a write
  * when larderd stops.
@@ -15,7 +15,6 @@
 #include "dns/text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -23,14 +22,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #define QUERY_LOG_QUOTA  128		/* lines in a turn: 25,000 a second */
 #define QUERY_LOG_SAY_US 1000000	/* how often it is said that some are missing */
 #define QUERY_LOG_END_S  1
-#define QUERY_LOG_REST_US 5000
 
 struct query_writer {
 	struct ring     *ring;
@@ -128,43 +124,36 @@ static void query_log_say_lost(struct query_writer *w)
 
 	if (lost == said || now_us - w->said_us < QUERY_LOG_SAY_US)
 		return;
+	if (!log_bulk(LOG_LEVEL_WARNING, NULL, "query log: %llu queries came too fast and were left out",
+	              (unsigned long long)(lost - said)))
+		return;
 	w->said_us = now_us;
 	atomic_store_explicit(&w->said, lost, memory_order_relaxed);
-	log_always(LOG_LEVEL_WARNING, NULL, "query log: %llu queries came too fast and were left out",
-	           (unsigned long long)(lost - said));
 }
 
-/* A pipe is shared with all other lines, which must not wait behind these: half of it is theirs. */
-static bool query_log_pipe_is_busy(void)
+/* Queries that come while it waits for room fill the ring, and then are counted.  False: larderd stops first. */
+static bool query_log_say(const struct query_writer *w, const void *event)
 {
-	int size = fcntl(STDERR_FILENO, F_GETPIPE_SZ), used;
+	struct query_texts texts;
+	struct log_field   fields[FIELDS + 1];
+	char               line[QUERY_LOG_LINE_MAX];
 
-	return size > 0 && ioctl(STDERR_FILENO, FIONREAD, &used) == 0 && used > size / 2;
-}
-
-/* Queries that come meanwhile fill the ring, and then are counted.  False: larderd stops first. */
-static bool query_log_wait_for_room(const struct query_writer *w)
-{
-	while (query_log_pipe_is_busy()) {
+	query_log_fields(event, &texts, fields);
+	query_log_write(fields, line);
+	while (!log_bulk(LOG_LEVEL_INFO, fields, "%s", line))
 		if (atomic_load(&w->over))
 			return false;
-		usleep(QUERY_LOG_REST_US);
-	}
 	return true;
 }
 
 static void query_log_write_all(struct query_writer *w)
 {
-	struct query_texts texts;
-	struct log_field   fields[FIELDS + 1];
-	char               line[QUERY_LOG_LINE_MAX];
-	size_t             len;
-	void              *e;
+	size_t len;
+	void  *e;
 
 	while ((e = ring_read(w->ring, &len))) {
-		query_log_fields(e, &texts, fields);
-		if (query_log_wait_for_room(w))
-			log_always(LOG_LEVEL_INFO, fields, "%s", query_log_write(fields, line));
+		if (!query_log_say(w, e))
+			return;
 		ring_release(w->ring);
 	}
 	query_log_say_lost(w);

@@ -1,8 +1,8 @@
 /* query_log.h - a log line for each query, when that is wanted.
  *
- * A watcher like any other (events.h), whose lines a thread of its own writes: a
- * journal that is slow, or a pipe that nobody reads, holds up neither the main
- * thread nor a client.  (A journal that stands still holds up whoever logs.)
+ * A watcher (events.h), whose lines a thread of its own writes: a journal that is
+ * slow or stands still, or a pipe that nobody reads, holds up neither the main
+ * thread nor a client, and these lines leave room for all others (log_bulk()).
  * What has no room is counted, and that is logged.
  */
 #ifndef LARDER_DAEMON_QUERY_LOG_H

@@ -8,6 +8,7 @@ LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES in the environment.
 import contextlib
 import ctypes
 import functools
+import json
 import os
 import re
 import shutil
@@ -24,7 +25,8 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import Larder, fresh_name
+from harness import Larder, fresh_name, query
+from test_daemon import Varlink
 
 TOP = Path(__file__).resolve().parents[2]
 UNIT = TOP / "contrib" / "systemd" / "larderd.service"
@@ -528,6 +530,23 @@ class Journal:
             return code, err.read()
 
 
+    @contextlib.contextmanager
+    def larderd(self, *args):
+        """A larderd that runs until the end, and what it says instead."""
+        with tempfile.TemporaryFile("w+") as err:
+            proc = subprocess.Popen(
+                ["unshare", "--mount", "--", sys.executable, "-c",
+                 JOURNAL_CHILD, str(self.run), "",
+                 harness.find_binary("larderd"), *map(str, args)],
+                stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+            try:
+                yield proc, err
+            finally:
+                if proc.poll() is None:
+                    proc.kill()
+                    proc.wait()
+
+
 def plain_args():
     port = harness.free_port()
     return port, ["--listen", f"127.0.0.1:{port}", "--forward", "192.0.2.1",
@@ -583,6 +602,69 @@ def test_journal_that_is_not_there(tmp_path):
     assert code == 0
     assert err and re.search(r"(?m)^<5>ready: ", err)
     assert all(re.match(r"<[3-7]>\S", line) for line in err.splitlines()), err
+
+
+def ask(sock, name, count):
+    """Asks for the same name so many times; each is answered."""
+    for n in range(count):
+        sock.send(query(name, id=n))
+        assert len(sock.recv(4096)) > 12
+
+
+def left_out(entries):
+    """How many queries the query log says it has left out."""
+    found = (re.match(r"query log: (\d+) queries", e["MESSAGE"])
+             for e in entries)
+    return sum(int(one[1]) for one in found if one)
+
+
+def test_journal_that_stands_still(tmp_path, upstream):
+    """The query log waits for it, and nobody else: neither the main thread nor
+    its lines, for which there is room.  What was left out is counted."""
+    journal, count = Journal(tmp_path), 15000
+    port, conf = harness.free_port(), tmp_path / "larder.yaml"
+    control, name = tmp_path / "control", fresh_name()
+    conf.write_text(json.dumps({
+        "listen": [f"127.0.0.1:{port}"], "forward": [upstream.url],
+        "control-socket": str(control), "state-directory": "",
+        "query-log": True}))
+    with journal.larderd("--config", conf) as (proc, err):
+        entries, deadline = [], time.monotonic() + 20
+        while not any(e["MESSAGE"].startswith("ready: ") for e in entries):
+            assert time.monotonic() < deadline
+            if proc.poll() == 77:
+                pytest.skip("mounting is not allowed here")
+            entries += journal.entries()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(("127.0.0.1", port))
+            sock.settimeout(5)
+            ask(sock, name, count)
+            # It holds what it holds, and reads no more.
+            with Varlink(str(control)) as link:
+                for _ in range(30):
+                    answer = link.call("io.larder.Reload")
+                    assert "error" not in answer, answer
+            ask(sock, name, 1)
+        entries = []
+        while sum(1 for e in entries if "LARDER_NAME" in e) + left_out(
+                entries) < count + 1:
+            assert time.monotonic() < deadline + 20
+            entries += journal.entries()
+        assert left_out(entries) > 0
+        assert {e["LARDER_NAME"] for e in entries
+                if "LARDER_NAME" in e} == {name}
+        again = "configuration read again: "
+        told = [e for e in entries if e["MESSAGE"].startswith(again)]
+        err.seek(0)
+        others = re.findall(f"(?m)^<5>{again}", err.read())
+        assert told and len(told) + len(others) == 30
+        # And its end.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(("127.0.0.1", port))
+            sock.settimeout(5)
+            ask(sock, name, 1000)
+        proc.terminate()
+        assert proc.wait(5) == 0
 
 
 @pytest.mark.parametrize("stream", ["1:1", "nonsense", ":", "99999999999999999999:1"])

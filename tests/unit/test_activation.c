@@ -17,15 +17,15 @@
 
 static unsigned warnings;
 
-static bool count_warnings(enum log_level level, const char *text, const struct log_field *fields)
+static enum log_taken count_warnings(enum log_level level, const char *text, const struct log_field *fields)
 {
 	(void)text;
 	(void)fields;
 	warnings += level <= LOG_LEVEL_WARNING;
-	return true;
+	return LOG_TAKEN;
 }
 
-static const struct log_sink counting = { count_warnings };
+static const struct log_sink counting = { count_warnings, count_warnings };
 
 #define must(condition) ((condition) ? (void)0 : (fprintf(stderr, "not true: %s\n", #condition), _exit(1)))
 

@@ -5,9 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-static char   said[65536];
+static char   said[262144];
 static int    read_end, old_stderr;
 
 /* Standard error becomes a pipe. */
@@ -38,9 +39,12 @@ static int teardown(void **state)
 /* What has been said since the last call. */
 static const char *heard(void)
 {
-	ssize_t n = read(read_end, said, sizeof said - 1);
+	size_t  used = 0;
+	ssize_t n;
 
-	said[n > 0 ? n : 0] = '\0';
+	while ((n = read(read_end, said + used, sizeof said - 1 - used)) > 0)
+		used += (size_t)n;
+	said[used] = '\0';
 	return said;
 }
 
@@ -168,6 +172,46 @@ static void test_limited_lines(void **state)
 	assert_string_equal(heard(), "warning: elsewhere\n");
 }
 
+/* Lines in bulk fill half of what collects standard error, and the others still have room. */
+static void bulk_fills_half(void)
+{
+	unsigned n = 0;
+
+	errno = ERANGE;
+	while (log_bulk(LOG_LEVEL_INFO, NULL, "%01000u", n))
+		assert_in_range(++n, 1, 1000);
+	assert_int_equal(errno, ERANGE);
+	assert_in_range(n, 5, 1000);
+	for (unsigned i = 0; i < n / 3; i++)
+		log_warning("%01000u", i);	/* would hang */
+	assert_int_equal(strlen(heard()), 1001 * n + (1001 + sizeof "warning: " - 1) * (n / 3));
+	assert_true(log_bulk(LOG_LEVEL_INFO, NULL, "x"));
+	assert_string_equal(heard(), "x\n");
+}
+
+static void test_bulk_into_a_pipe(void **state)
+{
+	(void)state;
+	assert_return_code(fcntl(STDERR_FILENO, F_SETPIPE_SZ, 65536), errno);
+	bulk_fills_half();
+}
+
+static void test_bulk_into_a_socket(void **state)
+{
+	const int size = 65536;
+	int       ends[2];
+
+	(void)state;
+	assert_return_code(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), errno);
+	assert_return_code(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), errno);
+	assert_return_code(fcntl(ends[0], F_SETFL, O_NONBLOCK), errno);
+	dup2(ends[1], STDERR_FILENO);
+	close(ends[1]);
+	close(read_end);
+	read_end = ends[0];
+	bulk_fills_half();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +220,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_forged_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errno_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bulk_into_a_pipe, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bulk_into_a_socket, setup, teardown),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test_setup_teardown(test_limited_lines, setup, teardown),
 	};

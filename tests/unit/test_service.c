@@ -54,7 +54,7 @@ static void rig_notify(void *arg, const char *state)
 	snprintf(r->heard[r->heard_count++], sizeof *r->heard, "%s", state);
 }
 
-static bool rig_log(enum log_level level, const char *text, const struct log_field *fields)
+static enum log_taken rig_log(enum log_level level, const char *text, const struct log_field *fields)
 {
 	(void)level;
 	assert_in_range(logged_count, 0, COUNT_OF(logged) - 1);
@@ -62,10 +62,10 @@ static bool rig_log(enum log_level level, const char *text, const struct log_fie
 	logged_worker[0] = '\0';
 	if (fields && !strcmp(fields->name, "LARDER_WORKER"))
 		snprintf(logged_worker, sizeof logged_worker, "%s", fields->value);
-	return true;
+	return LOG_TAKEN;
 }
 
-static const struct log_sink rig_sink = { rig_log };
+static const struct log_sink rig_sink = { rig_log, rig_log };
 
 static const char *last_heard(void)
 {
@@ -256,19 +256,19 @@ static void test_nobody_listens(void **state)
 
 static struct log_field got_fields[4];
 static char             got_text[4096];
-static bool             sink_takes;
+static enum log_taken   sink_says;
 
-static bool keep(enum log_level level, const char *text, const struct log_field *fields)
+static enum log_taken keep(enum log_level level, const char *text, const struct log_field *fields)
 {
 	(void)level;
 	snprintf(got_text, sizeof got_text, "%s", text);
 	memset(got_fields, 0, sizeof got_fields);
 	for (unsigned i = 0; fields && fields[i].name; i++)
 		got_fields[i] = fields[i];
-	return sink_takes;
+	return sink_says;
 }
 
-static const struct log_sink keep_sink = { keep };
+static const struct log_sink keep_sink = { keep, keep };
 
 static void test_log_events(void **state)
 {
@@ -280,7 +280,7 @@ static void test_log_events(void **state)
 	assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
 	dup2(ends[1], STDERR_FILENO);
 	log_set_sink(&keep_sink);
-	sink_takes = true;
+	sink_says = LOG_TAKEN;
 	log_event(LOG_LEVEL_WARNING, LOG_FIELDS({ "LARDER_A", "1" }, { "LARDER_B", "2\n3" }), "a\n%d", 7);
 	assert_string_equal(got_text, "a\\0127");	/* no label: the journal has the priority */
 	assert_string_equal(got_fields[0].name, "LARDER_A");
@@ -288,9 +288,13 @@ static void test_log_events(void **state)
 	assert_null(got_fields[2].name);
 	log_event(LOG_LEVEL_INFO, NULL, "too quiet");
 	assert_string_equal(got_text, "a\\0127");
+	assert_true(log_bulk(LOG_LEVEL_INFO, NULL, "asked for"));
+	assert_string_equal(got_text, "asked for");
+	sink_says = LOG_BEHIND;
+	assert_false(log_bulk(LOG_LEVEL_INFO, NULL, "too much"));
 	assert_int_equal(read(ends[0], line, sizeof line), -1);
 
-	sink_takes = false;
+	sink_says = LOG_REFUSED;
 	log_error("x");
 	log_event(LOG_LEVEL_NOTICE, LOG_FIELDS({ "LARDER_A", "1" }), "y");
 	log_lines(LOG_LEVEL_WARNING, "one\n\n  two\nthree");
