@@ -91,10 +91,14 @@ static const struct metrics_set metrics_sets[] = {
 	  "refreshes ended, by whether they brought a new TTL" },
 };
 
-static const struct metrics_set metrics_upstream_failures = {
-	UPSTREAM_TIMEOUT, UPSTREAM_MALFORMED, "", "upstream_failures", "reason",
-	"tries without a usable answer, by reason",
+static const struct metrics_set metrics_upstream_sets[] = {
+	{ UPSTREAM_TIMEOUT, UPSTREAM_MALFORMED, "", "upstream_failures", "reason",
+	  "tries without a usable answer, by reason" },
+	{ UPSTREAM_CERTIFICATE_UNTRUSTED, UPSTREAM_CERTIFICATE_OTHER, "certificate_", "upstream_certificate_failures",
+	  "check", "those of them whose reason is the certificate, by the check that it failed" },
 };
+
+#define METRICS_UPSTREAM_SETS (sizeof metrics_upstream_sets / sizeof *metrics_upstream_sets)
 
 static const struct metrics_learnt {
 	const char *name, *help;
@@ -298,23 +302,25 @@ static struct metrics_label metrics_upstream(const struct http_sight *s, size_t 
 	return (struct metrics_label){ "upstream", s->upstreams[i].name };
 }
 
-static bool metrics_is_failure(unsigned c)
+static bool metrics_is_in_a_set(unsigned c)
 {
-	return c >= metrics_upstream_failures.first && c <= metrics_upstream_failures.last;
+	for (size_t i = 0; i < METRICS_UPSTREAM_SETS; i++)
+		if (c >= metrics_upstream_sets[i].first && c <= metrics_upstream_sets[i].last)
+			return true;
+	return false;
 }
 
-static void metrics_failures(const struct metrics_writer *w, const struct http_sight *s)
+static void metrics_upstream_set(const struct metrics_writer *w, const struct http_sight *s,
+                                 const struct metrics_set *set)
 {
-	const struct metrics_set *set = &metrics_upstream_failures;
-
 	metrics_family(w, set->name, METRICS_COUNTER, set->help);
 	for (size_t i = 0; i < s->upstream_count; i++)
 		for (unsigned c = set->first; c <= set->last; c++) {
 			const struct metrics_label upstream = metrics_upstream(s, i);
 
 			metrics_sample(w, set->name, "_total", &upstream);
-			fprintf(w->out, ",%s=\"%s\"} %" PRIu64 "\n", set->key, stats_upstream_rows[c].name,
-			        s->upstreams[i].stats.counter[c]);
+			fprintf(w->out, ",%s=\"%s\"} %" PRIu64 "\n", set->key,
+			        stats_upstream_rows[c].name + strlen(set->common), s->upstreams[i].stats.counter[c]);
 		}
 }
 
@@ -403,9 +409,10 @@ static void metrics_upstreams(const struct metrics_writer *w, const struct http_
 {
 	metrics_states(w, s);
 	metrics_transitions(w, s);
-	metrics_failures(w, s);
+	for (size_t i = 0; i < METRICS_UPSTREAM_SETS; i++)
+		metrics_upstream_set(w, s, &metrics_upstream_sets[i]);
 	for (unsigned c = 0; c < UPSTREAM_COUNTERS; c++)
-		if (!metrics_is_failure(c))
+		if (!metrics_is_in_a_set(c))
 			metrics_upstream_counter(w, s, c);
 	metrics_upstream_times(w, s);
 	for (size_t i = 0; i < sizeof metrics_learnt_rows / sizeof *metrics_learnt_rows; i++)

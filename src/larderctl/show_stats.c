@@ -10,6 +10,7 @@
 #include "larderctl/units.h"
 #include "stats/stats.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,22 +80,38 @@ void show_hit_ratio(const json_t *stats)
 		printf("hit ratio  - (no question for the cache yet)\n");
 }
 
-/* "timeout 3, rcode 2": the counters of rows first to last that are not 0. */
-static void stats_reasons(const json_t *counters, enum upstream_counter first,
-			  enum upstream_counter last, char *text, size_t size)
+static void stats_add(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void stats_add(char *text, size_t size, const char *format, ...)
+{
+	size_t  used = strlen(text);
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text + used, size - used, format, ap);
+	va_end(ap);
+}
+
+/* "timeout 3, rcode 2": the counters of rows first to last that are not 0, after what stands in text, by their names
+ * without what is common to all of them. */
+static void stats_reasons(const json_t *counters, enum upstream_counter first, enum upstream_counter last,
+			  const char *common, char *text, size_t size)
 {
 	const char *gap = "";
 
-	*text = '\0';
 	for (unsigned i = first; i <= last; i++) {
 		const char *name = stats_upstream_rows[i].name;
 		long long   n = show_number(counters, name);
-		size_t      used = strlen(text);
 
 		if (!n)
 			continue;
-		snprintf(text + used, size - used, "%s%s %lld", gap, name, n);
+		stats_add(text, size, "%s%s %lld", gap, name + strlen(common), n);
 		gap = ", ";
+		if (i != UPSTREAM_CERTIFICATE)
+			continue;
+		stats_add(text, size, " (");
+		stats_reasons(counters, UPSTREAM_CERTIFICATE_UNTRUSTED, UPSTREAM_CERTIFICATE_OTHER, "certificate_",
+			      text, size);
+		stats_add(text, size, ")");
 	}
 }
 
@@ -110,10 +127,10 @@ static void stats_upstream_row(struct table *t, const json_t *up, long long sent
 	const json_t *exchange = json_object_get(up, "exchange");
 	const char   *name = json_string_value(json_object_get(up, "name"));
 	long long     sent = stats_sent(up);
-	char          share[UNITS_MAX], failures[256], others[128];
+	char          share[UNITS_MAX], failures[512] = "", others[128] = "";
 
-	stats_reasons(counters, UPSTREAM_TIMEOUT, UPSTREAM_MALFORMED, failures, sizeof failures);
-	stats_reasons(counters, UPSTREAM_TRUNCATED, UPSTREAM_LATE, others, sizeof others);
+	stats_reasons(counters, UPSTREAM_TIMEOUT, UPSTREAM_MALFORMED, "", failures, sizeof failures);
+	stats_reasons(counters, UPSTREAM_TRUNCATED, UPSTREAM_LATE, "", others, sizeof others);
 	table_row(t, show_upstream_style(up, sent));
 	table_cell(t, "  %s", name ? name : "?");
 	table_cell(t, "%s", show_text(up, "state"));

@@ -111,10 +111,9 @@ static void stream_forget(struct stream *s, struct transport_send *send)
 static void stream_tell_failed(const struct stream *s, int error)
 {
 	const struct transport_conf *conf = &s->owner->conf;
-	bool                         insecure = s->state == STREAM_SECURING && tls_reason(s->tls) != TLS_FINE;
 
 	if (s->state != STREAM_OPEN && conf->failed && !s->owner->closed)
-		conf->failed(conf->arg, error, insecure ? tls_reason_text(tls_reason(s->tls)) : NULL);
+		conf->failed(conf->arg, error, s->state == STREAM_SECURING ? tls_reason(s->tls) : TLS_FINE);
 }
 
 /* Tells all questions, after the stream is out of the way: they may be asked again at once. */

@@ -113,9 +113,9 @@ struct transport_conf {
 	const struct h2_target *http;	/* HTTPS; borrowed until transport_close() */
 	/* A stream has been opened.  Either may be NULL: nobody wants to know. */
 	void (*opened)(void *arg, const struct transport_opening *how);
-	/* None could: an error as in lost(), which whoever waited for it hears next.  why: what was wrong with its TLS,
-	 * a text that lasts; NULL: it did not come to that. */
-	void (*failed)(void *arg, int error, const char *why);
+	/* None could: an error as in lost(), which whoever waited for it hears next.  reason: what was wrong with its
+	 * TLS, an enum tls_reason (tls_peer.h); 0: it did not come to that. */
+	void (*failed)(void *arg, int error, unsigned reason);
 	void  *arg;
 };
 

@@ -70,6 +70,12 @@ const struct stats_row stats_upstream_rows[UPSTREAM_COUNTERS] = {
 	[UPSTREAM_MALFORMED] = { "malformed", "replies that cannot be parsed" },
 	[UPSTREAM_TRUNCATED] = { "truncated", "answers asked again by TCP" },
 	[UPSTREAM_LATE] = { "late", "answers after the try had been given up" },
+	[UPSTREAM_CERTIFICATE_UNTRUSTED] = { "certificate_untrusted", "certificates by an unknown issuer" },
+	[UPSTREAM_CERTIFICATE_NAME] = { "certificate_name", "certificates of another name" },
+	[UPSTREAM_CERTIFICATE_EXPIRED] = { "certificate_expired", "certificates that are expired" },
+	[UPSTREAM_CERTIFICATE_NOT_YET_VALID] = { "certificate_not_yet_valid", "certificates that are not yet valid" },
+	[UPSTREAM_CERTIFICATE_PIN] = { "certificate_pin", "keys that match no pin" },
+	[UPSTREAM_CERTIFICATE_OTHER] = { "certificate_other", "certificates that are bad in another way" },
 };
 
 static uint64_t stats_load(const _Atomic uint64_t *c)

@@ -100,6 +100,12 @@ enum upstream_counter {
 	UPSTREAM_MALFORMED,	/* replies that match but cannot be parsed */
 	UPSTREAM_TRUNCATED,	/* asked again by TCP */
 	UPSTREAM_LATE,		/* answers to a try that had been given up */
+	UPSTREAM_CERTIFICATE_UNTRUSTED,	/* those of UPSTREAM_CERTIFICATE, by the check that failed: who signed it, … */
+	UPSTREAM_CERTIFICATE_NAME,	/* … whose it is, … */
+	UPSTREAM_CERTIFICATE_EXPIRED,
+	UPSTREAM_CERTIFICATE_NOT_YET_VALID,
+	UPSTREAM_CERTIFICATE_PIN,	/* … its key, … */
+	UPSTREAM_CERTIFICATE_OTHER,	/* … and what else makes it a bad one */
 	UPSTREAM_COUNTERS
 };
 

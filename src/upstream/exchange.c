@@ -398,6 +398,15 @@ static enum upstream_counter exchange_counter_of(int error)
 	}
 }
 
+static void exchange_count_failure(const struct exchange *x, int error)
+{
+	enum upstream_counter reason = exchange_counter_of(error);
+
+	channel_count(x->channel, reason);
+	if (reason == UPSTREAM_CERTIFICATE)
+		channel_count(x->channel, x->channel->check);
+}
+
 static void exchange_on_lost(struct transport_send *s, int error)
 {
 	struct exchange *x = exchange_of(s);
@@ -406,7 +415,7 @@ static void exchange_on_lost(struct transport_send *s, int error)
 	x->error = error;
 	x->ended_by = EXCHANGE_LOST;
 	x->ended_us = clock_mono_us(x->channel->env->clock);
-	channel_count(x->channel, exchange_counter_of(error));
+	exchange_count_failure(x, error);
 	x->on_event(x, EXCHANGE_LOST, NULL, NULL);
 }
 
@@ -469,7 +478,7 @@ int exchange_start(struct exchange *x, enum transport_kind kind)
 	if (err == -ENOMEM)
 		return err;
 	if (err < 0) {
-		channel_count(x->channel, exchange_counter_of(err));
+		exchange_count_failure(x, err);
 		return err;
 	}
 	list_append((struct list *)(uintptr_t)exchanges_bucket(env->open, x->question), &x->open);

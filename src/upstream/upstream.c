@@ -5,6 +5,7 @@
 #include "net/tls_peer.h"
 #include "upstream/prober.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,7 @@ struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
 	if (!c)
 		return NULL;
 	c->refs = 1;
+	c->check = UPSTREAM_CERTIFICATE_OTHER;
 	c->upstream = upstream_ref(u);
 	c->env = env;
 	c->stats = &u->stats[env->worker];
@@ -253,11 +255,38 @@ static void channel_on_opened(void *arg, const struct transport_opening *how)
 		histogram_add(how->resumed ? &stats->resumption : &stats->handshake, how->handshake_us, 1);
 }
 
-static void channel_on_failed(void *arg, int error, const char *why)
+/* The check that a certificate has failed. */
+static enum upstream_counter channel_check_of(enum tls_reason reason)
+{
+	switch (reason) {
+	case TLS_UNKNOWN_ISSUER:
+		return UPSTREAM_CERTIFICATE_UNTRUSTED;
+	case TLS_WRONG_NAME:
+		return UPSTREAM_CERTIFICATE_NAME;
+	case TLS_EXPIRED:
+		return UPSTREAM_CERTIFICATE_EXPIRED;
+	case TLS_NOT_YET_VALID:
+		return UPSTREAM_CERTIFICATE_NOT_YET_VALID;
+	case TLS_WRONG_PIN:
+		return UPSTREAM_CERTIFICATE_PIN;
+	case TLS_FINE:
+	case TLS_NOBODY_EXPECTED:
+	case TLS_BAD_CERTIFICATE:
+	case TLS_PROTOCOL:
+	case TLS_CLOSED:
+		break;
+	}
+	return UPSTREAM_CERTIFICATE_OTHER;
+}
+
+static void channel_on_failed(void *arg, int error, unsigned reason)
 {
 	struct channel  *c = arg;
 	struct upstream *u = c->upstream;
+	const char      *why = reason == TLS_FINE ? NULL : tls_reason_text((enum tls_reason)reason);
 
+	if (error == -EKEYREJECTED)	/* for those who hear it next, and while it is remembered */
+		(c->of ? c->of : c)->check = channel_check_of((enum tls_reason)reason);
 	if (why && !u->secure.may_change)
 		health_note_fault(&u->health, why);
 	if (c->of)

@@ -119,6 +119,7 @@ struct channel {
 	struct transport          *transport[TRANSPORT_KINDS];	/* NULL: not yet */
 	uint32_t                   ways;	/* upstream->ways, as seen last */
 	uint32_t                   moves;	/* upstream->moves, when the transports were aimed */
+	enum upstream_counter      check;	/* that the last bad certificate has failed */
 };
 
 /* Gives one reference, or NULL when memory is short.  Takes a reference to u of its own. */

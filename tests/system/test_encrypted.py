@@ -11,6 +11,7 @@ import collections
 import contextlib
 import itertools
 import os
+import re
 import signal
 import socket
 import ssl
@@ -28,6 +29,7 @@ from harness import (NXDOMAIN, SERVFAIL, Opt, Upstream, fresh_name,
                      query, reply, rr)
 from secure import (NAME, ClientHello, DohUpstream, DotUpstream, Relay,
                     larder_over, streams, tls_records)
+from test_daemon import Varlink
 
 EDE_UNREACHED, EDE_TRANSPORT = 22, 23
 PADDING, KEEPALIVE = 12, 11
@@ -93,8 +95,9 @@ def assert_answered(larder, within=None):
     return took
 
 
-def assert_refused(larder, *servers, says=None):
-    """SERVFAIL that tells of transport trouble, and no question left us."""
+def assert_refused(larder, *servers, says=None, check=None):
+    """SERVFAIL that tells of transport trouble, and no question left us.  Of
+    the first server's certificates this check, and no other, has failed."""
     msg, took = asked(larder, opt=Opt())
     assert msg is not None and msg.rcode == SERVFAIL, msg
     assert EDE_TRANSPORT in [code for code, _ in msg.ede], msg.ede
@@ -104,6 +107,15 @@ def assert_refused(larder, *servers, says=None):
         assert not each.heard, [str(e.msg) for e in each.log]
     if says:
         assert says in larder.log(), larder.log()
+    if check:
+        with Varlink(larder.control) as link:
+            answer = link.call("io.larder.Stats")["parameters"]
+        failed = {k: n for k, n in answer["upstreams"][0]["counters"].items()
+                  if k.startswith("certificate") and n}
+        assert failed.keys() == {"certificate", "certificate_" + check}
+        assert len(set(failed.values())) == 1, failed
+        assert re.search(rf"certificate (\d+) \({check} \1\)",
+                         larder.ctl("stats").stdout)
 
 
 def eventually(check, timeout, what):
@@ -125,12 +137,14 @@ def test_tls_02_the_right_server_is_asked(kind, server):
 
 
 BAD = {
-    "wrong-name": (dict(names=["other.example"]), "another name"),
-    "name-in-cn-only": (dict(names=[], common=NAME), "another name"),
-    "address-only": (dict(names=["127.0.0.1"]), "another name"),
-    "expired": (dict(names=[NAME], begins=-30, ends=-1), "expired"),
-    "not-yet-valid": (dict(names=[NAME], begins=1), "not yet valid"),
-    "self-signed": (dict(names=[NAME], own=True), "unknown issuer"),
+    "wrong-name": (dict(names=["other.example"]), "another name", "name"),
+    "name-in-cn-only": (dict(names=[], common=NAME), "another name", "name"),
+    "address-only": (dict(names=["127.0.0.1"]), "another name", "name"),
+    "expired": (dict(names=[NAME], begins=-30, ends=-1), "expired", "expired"),
+    "not-yet-valid": (dict(names=[NAME], begins=1), "not yet valid",
+                      "not_yet_valid"),
+    "self-signed": (dict(names=[NAME], own=True), "unknown issuer",
+                    "untrusted"),
 }
 
 
@@ -141,24 +155,24 @@ BAD = {
 def test_tls_02_bad_certificates(kind, ca, fault, newest):
     """TLS-02, DOH-03: a certificate that is not the one: no question leaves,
     and the log says which check failed."""
-    how, says = BAD[fault]
+    how, says, check = BAD[fault]
     names = how.get("names")
     cert = ca.issue(*names, **{k: v for k, v in how.items() if k != "names"})
     with kind(cert, ca, newest=newest) as server, \
             larder_over(server) as larder:
-        assert_refused(larder, server, says=says)
+        assert_refused(larder, server, says=says, check=check)
 
 
 @BOTH
 def test_tls_02_wrong_authority(kind, cert, ca, tmp_path):
     """TLS-02: signed by an authority that larder was not told of, whose name
     may even be that of the one it was told of."""
-    for name, says in (("another", "unknown issuer"),
-                       (ca.name, "bad certificate")):
+    for name, says, check in (("another", "unknown issuer", "untrusted"),
+                              (ca.name, "bad certificate", "other")):
         other = Authority(tmp_path, name)
         with kind(other.issue(NAME), ca) as server, \
                 larder_over(server) as larder:
-            assert_refused(larder, server, says=says)
+            assert_refused(larder, server, says=says, check=check)
 
 
 @BOTH
@@ -199,7 +213,7 @@ def test_tls_03_pins(ca, cert, dot):
             assert_answered(larder)
     dot.reset()
     with larder_over(pins_of(dot, wrong)) as larder:
-        assert_refused(larder, dot, says="matches no pin")
+        assert_refused(larder, dot, says="matches no pin", check="pin")
     with DotUpstream(ca.issue("other.example"), ca) as other:
         with larder_over(pins_of(other, ca.pin)) as larder:
             assert_refused(larder, other, says="another name")
@@ -901,7 +915,11 @@ def test_failures_and_handshakes_are_counted(cert, ca, dot):
         return float(number[f'larder_{metric}{{upstream="{upstream}"{more}}}'])
 
     failures = "upstream_failures_total"
-    assert of(failures, "u0", ',reason="certificate"') >= 1
+    refused = of(failures, "u0", ',reason="certificate"')
+    assert refused >= 1
+    checks = "upstream_certificate_failures_total"
+    assert of(checks, "u0", ',check="name"') == refused
+    assert of(checks, "u0", ',check="expired"') == 0
     assert of(failures, "u1", ',reason="http"') >= 1
     assert of("upstream_handshake_duration_seconds_count", "u0") == 0
     assert of("upstream_handshake_duration_seconds_count", "u1") == 1

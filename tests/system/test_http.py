@@ -340,6 +340,7 @@ def test_both_formats_have_the_same_series(page):
 
 FAILURES = ["timeout", "unreachable", "refused", "closed", "certificate",
             "protocol", "http", "rcode", "malformed"]
+CHECK = "certificate_"      # in front of the names of those by check
 
 
 # Counters that divide one thing among them: {name: (metric, label)}.
@@ -375,6 +376,9 @@ def test_every_counter_is_a_metric(page):
             if name in FAILURES:
                 key = ("larder_upstream_failures_total", label,
                        "reason=" + name)
+            if name.startswith(CHECK):
+                key = ("larder_upstream_certificate_failures_total", label,
+                       "check=" + name.removeprefix(CHECK))
             assert got[key] == value, name
     assert got["larder_cache_entries",] == stats["cache"]["entries"]
     assert got["larder_cache_limit_bytes",] == stats["cache"]["size"]

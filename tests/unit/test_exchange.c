@@ -428,6 +428,8 @@ static void test_lost(void **state)
 		assert_int_equal(exchange.error, rows[i].error);
 		assert_int_equal(upstream->stats[0].counter[rows[i].counter], before + 1);
 	}
+	assert_int_equal(upstream->stats[0].counter[UPSTREAM_CERTIFICATE_OTHER],
+	                 upstream->stats[0].counter[UPSTREAM_CERTIFICATE]);
 	rig.send_error = -EMFILE;
 	memset(&exchange, 0, sizeof exchange);
 	exchange.question = &question;

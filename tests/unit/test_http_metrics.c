@@ -145,12 +145,17 @@ static void test_every_row(void **state)
 		has(text, line);
 	}
 	for (unsigned i = 0; i < UPSTREAM_COUNTERS; i++) {
-		bool failure = i >= UPSTREAM_TIMEOUT && i <= UPSTREAM_MALFORMED;
+		const char *name = stats_upstream_rows[i].name, *check = "certificate_";
+		bool        failure = i >= UPSTREAM_TIMEOUT && i <= UPSTREAM_MALFORMED;
 
-		snprintf(line, sizeof line,
-		         failure ? "larder_upstream_failures_total{upstream=\"a\",reason=\"%s\"} %u" :
-		                   "larder_upstream_%s_total{upstream=\"a\"} %u",
-		         stats_upstream_rows[i].name, 3000 + i);
+		if (!strncmp(name, check, strlen(check)))
+			snprintf(line, sizeof line,
+			         "larder_upstream_certificate_failures_total{upstream=\"a\",check=\"%s\"} %u",
+			         name + strlen(check), 3000 + i);
+		else
+			snprintf(line, sizeof line,
+			         failure ? "larder_upstream_failures_total{upstream=\"a\",reason=\"%s\"} %u" :
+			                   "larder_upstream_%s_total{upstream=\"a\"} %u", name, 3000 + i);
 		has(text, line);
 	}
 	has(text, "larder_upstream_handshake_duration_seconds_count{upstream=\"a\"} 4");
