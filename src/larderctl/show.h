@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <string.h>
 
 struct stats_row;
 
@@ -22,6 +23,18 @@ static inline const char *show_text(const json_t *object, const char *key)
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text ? text : "";
+}
+
+/* The object of this name in a list of them, or NULL. */
+static inline const json_t *show_find(const json_t *list, const char *name)
+{
+	const json_t *element;
+	size_t        i;
+
+	json_array_foreach(list, i, element)
+		if (!strcmp(show_text(element, "name"), name))
+			return element;
+	return NULL;
 }
 
 /* A cell with a time in microseconds, or "-". */

@@ -6,13 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *status_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
 /* One row per element, the label before the first only. */
 static void status_list(struct table *t, const char *label, const json_t *list,
                         void (*cell)(struct table *t, const json_t *element))
@@ -42,7 +35,7 @@ static void status_listen_cell(struct table *t, const json_t *element)
 /* Is it well, and if not, what is it that is not? */
 static void status_health(struct table *t, const json_t *health)
 {
-	const char   *status = status_text(health, "status"), *label = "health";
+	const char   *status = show_text(health, "status"), *label = "health";
 	const json_t *check;
 	size_t        i;
 
@@ -52,37 +45,26 @@ static void status_health(struct table *t, const json_t *health)
 		table_cell(t, "%s", status);
 	}
 	json_array_foreach(json_object_get(health, "checks"), i, check) {
-		if (!strcmp(status_text(check, "status"), "healthy"))
+		if (!strcmp(show_text(check, "status"), "healthy"))
 			continue;
 		table_row(t, TABLE_ALARM);
 		table_cell(t, "%s", label);
-		table_cell(t, "%s: %s, %s", status_text(check, "status"), status_text(check, "name"),
-			   status_text(check, "detail"));
+		table_cell(t, "%s: %s, %s", show_text(check, "status"), show_text(check, "name"),
+			   show_text(check, "detail"));
 		label = "";
 	}
-}
-
-static const json_t *status_find(const json_t *list, const char *name)
-{
-	const json_t *element;
-	size_t        i;
-
-	json_array_foreach(list, i, element)
-		if (!strcmp(status_text(element, "name"), name))
-			return element;
-	return NULL;
 }
 
 /* ": open for 3 min, silent", or nothing about one that is good */
 static void status_state(const json_t *health, char *out, size_t size)
 {
-	const char *state = status_text(health, "state"), *fault = status_text(health, "fault");
+	const char *state = show_text(health, "state"), *fault = show_text(health, "fault");
 	char        age[UNITS_MAX];
 
 	if (!strcmp(state, "open"))
 		snprintf(out, size, ": open for %s, %s", units_age(show_number(health, "open_since_s"), age),
-			 *fault ? fault : status_text(health, "reason"));
-	else if (strcmp(status_text(health, "order"), "auto") && *state)
+			 *fault ? fault : show_text(health, "reason"));
+	else if (strcmp(show_text(health, "order"), "auto") && *state)
 		snprintf(out, size, ": %s by order", state);
 	else if (*state && strcmp(state, "good"))
 		snprintf(out, size, ": %s", state);
@@ -92,7 +74,7 @@ static void status_state(const json_t *health, char *out, size_t size)
 
 static void status_upstream(struct table *t, const json_t *up, const json_t *health)
 {
-	const char *name = status_text(up, "name"), *url = status_text(up, "url");
+	const char *name = show_text(up, "name"), *url = show_text(up, "url");
 	char        state[128];
 
 	status_state(health, state, sizeof state);
@@ -108,7 +90,7 @@ static void status_upstreams(struct table *t, const json_t *upstreams, const jso
 	size_t        i;
 
 	json_array_foreach(upstreams, i, up) {
-		const json_t *health = status_find(healths, status_text(up, "name"));
+		const json_t *health = show_find(healths, show_text(up, "name"));
 
 		table_row(t, show_upstream_style(health, 1));
 		table_cell(t, "%s", i ? "" : "asks");
@@ -123,7 +105,7 @@ static void status_upstreams(struct table *t, const json_t *upstreams, const jso
 
 static void status_configuration(struct table *t, const json_t *status)
 {
-	const char *file = status_text(status, "config_file");
+	const char *file = show_text(status, "config_file");
 	char        ago[UNITS_MAX];
 
 	units_age(show_number(status, "reloaded_ago_s"), ago);
@@ -137,7 +119,7 @@ static void status_configuration(struct table *t, const json_t *status)
 
 static void status_resolv(struct table *t, const json_t *status)
 {
-	const char *file = status_text(status, "resolv_file");
+	const char *file = show_text(status, "resolv_file");
 
 	if (!json_is_true(json_object_get(status, "upstreams_from_resolv")))
 		return;
@@ -161,11 +143,11 @@ void show_status(const json_t *status, const json_t *health, const json_t *upstr
 {
 	struct table *t = table_new("ll");
 	long long     workers = show_number(status, "workers");
-	const char   *trouble = status_text(status, "trouble");
+	const char   *trouble = show_text(status, "trouble");
 	char          up[UNITS_MAX];
 
 	table_row(t, TABLE_HEAD);
-	table_cell(t, "larderd %s", status_text(status, "version"));
+	table_cell(t, "larderd %s", show_text(status, "version"));
 	table_cell(t, "running for %s, %lld worker%s",
 		   units_age(show_number(status, "uptime_s"), up), workers,
 		   workers == 1 ? "" : "s");

@@ -47,17 +47,6 @@ static void top_histogram(const json_t *counts, const json_t *bounds, struct his
 	}
 }
 
-static const json_t *top_find(const json_t *list, const char *name)
-{
-	const json_t *element;
-	size_t        i;
-
-	json_array_foreach(list, i, element)
-		if (!strcmp(show_text(element, "name"), name))
-			return element;
-	return NULL;
-}
-
 static void top_read_why(struct top_upstream *up, const json_t *health)
 {
 	const json_t *next = json_object_get(health, "next_probe_ms");
@@ -90,9 +79,9 @@ static void top_read_upstreams(struct top_sample *s, const struct top_replies *r
 		top_text(to->state, sizeof to->state, up, "state");
 		for (unsigned k = 0; k < UPSTREAM_COUNTERS; k++)
 			to->counter[k] = top_number(counters, stats_upstream_rows[k].name);
-		same = top_find(json_object_get(r->upstreams, "upstreams"), to->name);
+		same = show_find(json_object_get(r->upstreams, "upstreams"), to->name);
 		top_read_why(to, same);
-		same = top_find(latencies, to->name);
+		same = show_find(latencies, to->name);
 		top_histogram(json_object_get(same, "exchange"), json_object_get(r->latencies, "bounds_us"),
 			      &to->exchange);
 	}
