@@ -6,6 +6,8 @@
  * at the other's only when what it saw last is not enough.  A record lies in one
  * piece: where it does not fit before the end, filler does.
  */
+#include "config.h"
+
 #include "base/ring.h"
 
 #include <assert.h>
@@ -13,9 +15,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define RING_LINE 64		/* so far apart, the two sides' words do not slow each other down */
 #define RING_UNIT 8
+#define RING_MAPPED_MIN 131072	/* octets */
 
 struct ring_head {
 	uint32_t octets;	/* with this head, a multiple of RING_UNIT */
@@ -38,6 +42,28 @@ struct ring {
 	_Atomic uint64_t taken;
 };
 
+/* Large ones come from the system and go back to it: they are held while somebody watches, and an allocator would keep
+ * what lies amidst other things.  AddressSanitizer sees into its own alone. */
+static bool ring_is_mapped(size_t size)
+{
+#ifdef LARDER_SANITIZERS
+	(void)size;
+	return false;
+#else
+	return size >= RING_MAPPED_MIN;
+#endif
+}
+
+static uint8_t *ring_octets_new(size_t size)
+{
+	void *octets;
+
+	if (!ring_is_mapped(size))
+		return malloc(size);
+	octets = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return octets == MAP_FAILED ? NULL : octets;
+}
+
 struct ring *ring_new(size_t size)
 {
 	struct ring *r = aligned_alloc(RING_LINE, sizeof *r);
@@ -45,7 +71,7 @@ struct ring *ring_new(size_t size)
 	assert(size >= 2 * RING_UNIT && !(size & (size - 1)));
 	if (!r)
 		return NULL;
-	*r = (struct ring){ .size = size, .octets = malloc(size) };
+	*r = (struct ring){ .size = size, .octets = ring_octets_new(size) };
 	if (!r->octets) {
 		free(r);
 		return NULL;
@@ -57,7 +83,10 @@ void ring_free(struct ring *r)
 {
 	if (!r)
 		return;
-	free(r->octets);
+	if (ring_is_mapped(r->size))
+		munmap(r->octets, r->size);
+	else
+		free(r->octets);
 	free(r);
 }
 

@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,7 +32,8 @@
 #define STOP_POLL_MS 5		/* how often a stopping worker looks whether all are answered */
 #define LATE_MS      5000	/* so late, connections have been left alone for too long */
 
-enum order_kind { ORDER_RECONFIGURE, ORDER_LISTEN, ORDER_UNLISTEN, ORDER_WARM, ORDER_TRACE, ORDER_STOP };
+enum order_kind { ORDER_RECONFIGURE, ORDER_LISTEN, ORDER_UNLISTEN, ORDER_WARM, ORDER_TRACE, ORDER_LET_GO,
+                  ORDER_STOP };
 
 struct order {
 	struct list          node;
@@ -42,6 +44,7 @@ struct order {
 	int                  udp_fd, tcp_fd;
 	uint32_t             grace_ms;
 	struct order_trace  *trace;
+	struct ring         *ring;
 };
 
 struct order_trace {
@@ -73,7 +76,8 @@ struct worker {
 	struct net_client    client;
 	struct dns_scrub    *scrub;
 	struct slows        *slows;
-	struct ring         *events;		/* made when first watched, and kept: the resolver may be writing */
+	struct ring         *events;		/* while it is watched; NULL: it is not */
+	_Atomic bool         lets_go;		/* of the ring before, which it may be writing to */
 	struct resolver     *resolver;
 	struct listener_set *listeners;
 };
@@ -173,6 +177,11 @@ static void worker_carry_out(struct worker *w, struct order *o)
 	case ORDER_TRACE:
 		trace_begin(w->resolver, &o->trace->question, o->trace->ordered_us, o->trace->done, o->trace->arg);
 		free(o->trace);
+		return;
+	case ORDER_LET_GO:
+		resolver_let_go(w->resolver, o->ring);
+		ring_free(o->ring);
+		atomic_store(&w->lets_go, false);
 		return;
 	case ORDER_STOP:
 		listener_set_stop(w->listeners);
@@ -396,6 +405,8 @@ void worker_free(struct worker *w)
 
 		if (o->kind == ORDER_RECONFIGURE)
 			setup_unref(o->setup);
+		if (o->kind == ORDER_LET_GO)
+			ring_free(o->ring);
 		if (o->kind == ORDER_TRACE) {
 			o->trace->done(o->trace->arg, NULL);
 			free(o->trace);
@@ -414,11 +425,29 @@ void worker_free(struct worker *w)
 	free(w);
 }
 
+/* The worker may be writing into its ring right now.  So the ring goes to it with the mail, which it reads between
+ * messages, and it is the worker that frees it.  One that has not freed the ring before, or no memory for a letter: then
+ * this one is kept for whoever watches next. */
+static void worker_let_go(struct worker *w)
+{
+	struct order *o = w->events && !atomic_load(&w->lets_go) ? calloc(1, sizeof *o) : NULL;
+
+	if (!o)
+		return;
+	o->kind = ORDER_LET_GO;
+	o->ring = w->events;
+	w->events = NULL;
+	atomic_store(&w->lets_go, true);
+	worker_order(w, o);
+}
+
 bool worker_watch(struct worker *w, bool on)
 {
 	if (on && !w->events)
 		w->events = ring_new(EVENT_RING);
 	resolver_watch(w->resolver, on ? w->events : NULL);
+	if (!on)
+		worker_let_go(w);
 	return w->events;
 }
 

@@ -49,7 +49,8 @@ void worker_free(struct worker *w);			/* after worker_join(), or never started; 
 /* Tells of each query from now on, or no more.  True: events come in worker_events().  False, without memory: they
  * will not.  Not after worker_stop(). */
 bool         worker_watch(struct worker *w, bool on);
-struct ring *worker_events(const struct worker *w);	/* NULL: it was never watched; read by one thread */
+struct ring *worker_events(const struct worker *w);	/* NULL: it is not watched; read by one thread, until
+						 * it is watched no more */
 
 const struct stats *worker_stats(const struct worker *w);
 struct slows       *worker_slows(const struct worker *w);

@@ -173,6 +173,12 @@ void resolver_watch(struct resolver *r, struct ring *events)
 	atomic_store_explicit(&r->events, events, memory_order_release);
 }
 
+void resolver_let_go(struct resolver *r, const struct ring *events)
+{
+	if (r->unsettled == events)	/* of a batch that has not ended */
+		r->unsettled = NULL;
+}
+
 /* NULL, nearly always. */
 static struct ring *resolver_watched(const struct resolver *r)
 {

@@ -44,9 +44,10 @@ void             resolver_on_batch_done(void *arg, uint64_t mono_us, uint64_t do
 /* Opens connections to upstreams where that takes long: at the start, and when the network has changed. */
 void resolver_warm(struct resolver *r);
 
-/* Each query is told as it is answered, by an event (resolve/event.h) in this ring; NULL: to nobody.  The ring must
- * outlive the resolver.  Any thread. */
+/* Each query is told as it is answered, by an event (resolve/event.h) in this ring; NULL: to nobody.  Any thread. */
 void resolver_watch(struct resolver *r, struct ring *events);
+/* The ring, which is watched no more, may be freed after this.  On the resolver's thread, not within a message. */
+void resolver_let_go(struct resolver *r, const struct ring *events);
 
 /* Client queries that wait for an answer. */
 size_t resolver_waiting(const struct resolver *r);

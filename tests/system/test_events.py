@@ -13,6 +13,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -323,6 +324,44 @@ def test_monitor_under_load_loses_no_answer(upstream):
             assert sleeper.dropped > 0
             assert len(sleeper.events) + sleeper.dropped == count
             assert larder.stats()["counters"]["replies_lost"] == 0
+
+
+def anonymous_kib(larder, field="RssAnon"):
+    status = Path(f"/proc/{larder.pid}/status").read_text()
+    return int(re.search(rf"{field}:\s+(\d+) kB", status)[1])
+
+
+def test_rings_are_given_back(upstream):
+    """What watching takes of memory goes with the last watcher, while queries
+    are answered; and whoever watches next has all that he needs."""
+    with Larder([upstream], conf={"threads": 2}) as larder:
+        name = fresh_name()
+        larder.ask(name)
+
+        def ask():
+            answered = []
+            for _ in range(64):     # sockets, for both workers
+                flood(larder, [name], 320, answered)
+            assert len(answered) == 64 * 320
+
+        ask()
+        before = anonymous_kib(larder)
+        with Monitor(larder) as watch:
+            ask()
+            watch.until(64 * 320)
+            during = anonymous_kib(larder)
+        if anonymous_kib(larder, "VmSize") < 1 << 20:   # no sanitizer
+            assert during - before > 1024
+            wait_for(lambda: anonymous_kib(larder) < before + 400)
+        for _ in range(20):
+            asker = threading.Thread(target=flood, args=(
+                larder, [name], 64, []))
+            asker.start()
+            Monitor(larder).link.sock.close()
+            asker.join()
+        with Monitor(larder) as watch:
+            larder.ask(name)
+            assert watch.until(1)[-1]["name"] == name
 
 
 def test_watcher_that_never_reads_is_cut_off(upstream):

@@ -447,6 +447,13 @@ static void test_watch(void **state)
 	assert_int_equal(e->rcode, DNS_REFUSED);
 	assert_int_equal(e->outcome, OUTCOME_REFUSED);
 	assert_null(ring_read(ring, &len));
+	/* Let go of in the middle of a batch, the ring is not touched at its end. */
+	resolver_watch(r, ring);
+	assert_int_equal(rcode_now(r, "203.0.113.1", "www.example."), DNS_REFUSED);
+	resolver_watch(r, NULL);
+	resolver_let_go(r, ring);
+	batch(r, 1, 50);
+	assert_null(ring_read(ring, &len));
 	assert_int_equal(ring_dropped(ring), 0);
 	rig.mono_us -= 70000;
 	resolver_free(r);
