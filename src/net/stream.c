@@ -609,6 +609,20 @@ int stream_open(struct stream_client *c)
 	return 0;
 }
 
+int stream_redial(struct stream *s)
+{
+	int          error;
+	struct dial *dial = dial_begin(s->owner->client->loop, &s->owner->to, stream_on_dialled, s, &error);
+
+	if (!dial)
+		return error;
+	dial_end(s->dial);
+	s->dial = dial;
+	s->began_ms = stream_now_ms(s);
+	s->began_us = stream_now_us(s);
+	return 0;
+}
+
 /* ---- questions -------------------------------------------------------- */
 
 int stream_ask(struct stream *s, struct transport_send *send, uint8_t *msg, size_t len)

@@ -113,6 +113,8 @@ struct stream {
 
 /* Opens one more, at the front of c->streams.  0 or a negative errno. */
 int  stream_open(struct stream_client *c);
+/* Dials its client's addresses, others than before: its time begins anew.  0, or a negative errno: it is as it was. */
+int  stream_redial(struct stream *s);
 int  stream_ask(struct stream *s, struct transport_send *send, uint8_t *msg, size_t len);
 void stream_end(struct stream *s, struct transport_send *send);
 /* Takes no new questions from now on. */

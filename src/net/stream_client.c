@@ -140,19 +140,30 @@ static void stream_client_renew(struct transport *t)
 		stream_leave(list_entry(c->streams.next, struct stream, node));
 }
 
+static bool stream_client_has_all(const struct addr_list *to, const struct addr_list *before)
+{
+	for (unsigned i = 0; i < before->count; i++)
+		if (addr_list_find(to, &before->at[i]) < 0)
+			return false;
+	return true;
+}
+
+/* What is being dialled lies within c->to: where none of that is given up, dialling goes on. */
 static void stream_client_aim(struct transport *t, const struct addr_list *to)
 {
 	struct stream_client *c = (struct stream_client *)t;
 	struct list          *n, *next;
+	bool                  any_gone;
 
 	if (!addr_equal(&c->to.at[0], &to->at[0]))
 		c->refusal = 0;		/* that was somebody else */
+	any_gone = !stream_client_has_all(to, &c->to);
 	c->to = *to;
 	for (n = c->streams.next; n != &c->streams; n = next) {
 		struct stream *s = list_entry(n, struct stream, node);
 
 		next = n->next;
-		if (!s->dial && addr_list_find(to, &s->to) < 0)
+		if (s->dial ? any_gone && stream_redial(s) < 0 : addr_list_find(to, &s->to) < 0)
 			stream_leave(s);
 	}
 }

@@ -440,6 +440,50 @@ static void test_server_does_not_read(void **state)
 	rig_until(&w->rig, probes[asked - 1].send.sent_us);
 }
 
+/* A server whose queue of connections is full: it can be dialled for ever. */
+static struct addr silent_server(int fds[4])
+{
+	struct addr any = rig_addr("127.0.0.1", 0), a;
+
+	fds[0] = rig_socket(SOCK_STREAM, &any);
+	assert_int_equal(bind(fds[0], &any.sa, addr_len(&any)), 0);
+	assert_int_equal(listen(fds[0], 0), 0);
+	a = rig_name(fds[0]);
+	for (unsigned i = 1; i < 4; i++)
+		fds[i] = rig_connect(SOCK_STREAM, &a);
+	return a;
+}
+
+/* Whoever is being dialled has moved: the question that waits is asked at the new place, not at the old one. */
+static void test_aim_while_dialling(void **state)
+{
+	struct world    *w = *state;
+	struct addr      real = w->to;
+	struct addr_list to = { .count = 0 };
+	uint8_t          q[22];
+	int              fds[4];
+
+	w->to = silent_server(fds);
+	reconfigure(w, w->conf);
+	assert_int_equal(probe_ask(&probes[0], w->tcp, 1), 0);
+	rig_turn(&w->rig);
+	addr_list_add(&to, &w->to);
+	addr_list_add(&to, &real);
+	transport_aim(w->tcp, &to);		/* it is there still: dialling goes on */
+	rig_turn(&w->rig);
+	assert_false(accepts(w));
+	addr_list_turn(&to);
+	to.count = 1;
+	transport_aim(w->tcp, &to);
+	rig_until(&w->rig, accepts(w) || probes[0].losses);
+	question(w, q);
+	rig_write(w->peer, q, 22);
+	rig_until(&w->rig, probes[0].messages || probes[0].losses);
+	assert_int_equal(probes[0].losses, 0);
+	for (unsigned i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -462,6 +506,7 @@ int main(void)
 		TEST(test_ask_again_when_lost),
 		TEST(test_close_when_lost),
 		TEST(test_server_does_not_read),
+		TEST(test_aim_while_dialling),
 	};
 
 	return cmocka_run_group_tests_name("net/stream_client", tests, NULL, NULL);
