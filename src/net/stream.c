@@ -23,8 +23,6 @@
 
 #define STREAM_READS        4		/* in one wake-up */
 #define REST_MIN_MS         200		/* a server that closes sooner than that keeps nothing open at all */
-#define REFUSAL_MIN_MS      1000
-#define REFUSAL_MAX_MS      30000
 
 static uint64_t stream_now_ms(const struct stream *s)
 {
@@ -141,18 +139,14 @@ static void stream_on_insecure(struct stream *s, int error)
 {
 	struct stream_client *c = s->owner;
 	const char           *why = tls_reason_text(tls_reason(s->tls));
+	uint32_t              rest_ms = stream_client_refused(c, &s->to, error);
 	char                  text[ADDR_TEXT_MAX];
 
-	c->refusal = error;
-	c->refused_ms = stream_now_ms(s);
-	c->refusal_ms = c->refusal_ms ? c->refusal_ms * 2 : REFUSAL_MIN_MS;
-	if (c->refusal_ms > REFUSAL_MAX_MS)
-		c->refusal_ms = REFUSAL_MAX_MS;
 	if (!tls_peer_is_opportunistic(c->conf.tls))
 		log_limited(LOG_LEVEL_WARNING, "upstream %s: %s; not asking it for %u s", addr_format(&s->to, text), why,
-		            c->refusal_ms / 1000);
+		            rest_ms / 1000);
 	outbox_flush(&s->out, s->fd);		/* the alert */
-	stream_lose(s, c->refusal);
+	stream_lose(s, error);
 }
 
 /* The server has ended a stream at rest.  It may have been restarted; when the one before ended after about
@@ -394,8 +388,7 @@ static void stream_on_open(struct stream *s)
 	*(s->asked_ms ? &s->asked_ms : &s->heard_ms) = stream_now_ms(s);	/* the time begins now */
 	if (s->tls)
 		s->secured_us = stream_now_us(s);
-	s->owner->refusal = 0;
-	s->owner->refusal_ms = 0;
+	stream_client_accepted(s->owner, &s->to);
 	stream_tell_opened(s);
 	stream_arm(s);
 	stream_write(s);
@@ -582,14 +575,14 @@ static struct stream *stream_new(struct stream_client *c)
 	return s;
 }
 
-int stream_open(struct stream_client *c)
+int stream_open(struct stream_client *c, const struct addr_list *to)
 {
 	struct stream *s = stream_new(c);
 	int            error = -ENOMEM;
 
 	if (!s)
 		return error;
-	s->dial = dial_begin(c->client->loop, &c->to, stream_on_dialled, s, &error);
+	s->dial = dial_begin(c->client->loop, to, stream_on_dialled, s, &error);
 	if (!s->dial) {
 		stream_free(s);
 		return error;
@@ -609,10 +602,10 @@ int stream_open(struct stream_client *c)
 	return 0;
 }
 
-int stream_redial(struct stream *s)
+int stream_redial(struct stream *s, const struct addr_list *to)
 {
 	int          error;
-	struct dial *dial = dial_begin(s->owner->client->loop, &s->owner->to, stream_on_dialled, s, &error);
+	struct dial *dial = dial_begin(s->owner->client->loop, to, stream_on_dialled, s, &error);
 
 	if (!dial)
 		return error;

@@ -51,6 +51,14 @@ struct dialect {
 
 extern const struct dialect dialect_frames, dialect_http;
 
+/* The last stream to this address could not be secured. */
+struct stream_refusal {
+	struct addr of;
+	int         error;	/* why */
+	uint32_t    for_ms;	/* so long none is opened … */
+	uint64_t    since_ms;	/* … since then, on the loop's clock, as all with _ms here */
+};
+
 /* All connections to one server over one protocol. */
 struct stream_client {
 	struct transport      base;
@@ -65,9 +73,8 @@ struct stream_client {
 	uint32_t              rested_ms;	/* how long the last one rested that it closed; 0: none */
 	uint32_t              room;		/* how many questions the last stream took at once; 0: not known */
 	uint64_t              rest_until_ms;	/* the server wants no questions until then */
-	int                   refusal;		/* the last stream could not be secured: why; 0: it could */
-	uint32_t              refusal_ms;	/* for so long none is opened after that */
-	uint64_t              refused_ms;	/* since then, on the loop's clock, as all with _ms here */
+	struct stream_refusal refusals[ADDR_LIST_MAX];	/* of addresses in to */
+	unsigned              refusal_count;
 	bool                  closed;		/* its user has gone */
 };
 
@@ -111,10 +118,10 @@ struct stream {
 
 /* ---- for the client ---- */
 
-/* Opens one more, at the front of c->streams.  0 or a negative errno. */
-int  stream_open(struct stream_client *c);
-/* Dials its client's addresses, others than before: its time begins anew.  0, or a negative errno: it is as it was. */
-int  stream_redial(struct stream *s);
+/* Opens one more to these, which are among c->to, at the front of c->streams.  0 or a negative errno. */
+int  stream_open(struct stream_client *c, const struct addr_list *to);
+/* Dials these instead: its time begins anew.  0, or a negative errno: it is as it was. */
+int  stream_redial(struct stream *s, const struct addr_list *to);
 int  stream_ask(struct stream *s, struct transport_send *send, uint8_t *msg, size_t len);
 void stream_end(struct stream *s, struct transport_send *send);
 /* Takes no new questions from now on. */
@@ -128,6 +135,9 @@ bool stream_is_suspect(const struct stream *s);
 /* Open for longer than it may be without a question: our own loop has stood still, and it may be dead. */
 bool stream_is_overdue(const struct stream *s);
 void stream_client_release(struct stream_client *c);
+/* What came of securing a stream to this address: how long it is left alone from now on.  Or it is open. */
+uint32_t stream_client_refused(struct stream_client *c, const struct addr *a, int error);
+void     stream_client_accepted(struct stream_client *c, const struct addr *a);
 
 /* ---- for the dialects ---- */
 

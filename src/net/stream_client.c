@@ -11,17 +11,19 @@
  * write, it leaves the list: it serves the questions it has and closes after
  * the last; the next question opens another.
  *
- * A server whose identity or speech was not accepted is not bothered again for
- * a second, then two, up to 30: until then questions fail at once.  So they do
- * while a server rests that has asked for it.
+ * An address whose identity or speech was not accepted is not bothered again for
+ * a second, then two, up to 30; when that goes for all that there are, questions
+ * fail at once until then.  So they do while a server rests that has asked for it.
  */
 #include "net/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define STREAMS_MAX 4
+#define STREAMS_MAX      4
 #define STREAMS_LATE_MAX 4	/* and so many beside them */
+#define REFUSAL_MIN_MS   1000
+#define REFUSAL_MAX_MS   30000
 
 /* ---- choosing a stream ------------------------------------------------ */
 
@@ -55,10 +57,68 @@ static struct stream *stream_client_choose(const struct stream_client *c, enum s
 	return opening;
 }
 
-static bool stream_client_is_refused(const struct stream_client *c)
+/* ---- who has refused -------------------------------------------------- */
+
+static struct stream_refusal *stream_client_refusal(struct stream_client *c, const struct addr *a)
 {
-	return c->refusal && uv_now(c->client->loop) < c->refused_ms + c->refusal_ms;
+	for (unsigned i = 0; i < c->refusal_count; i++)
+		if (addr_equal(&c->refusals[i].of, a))
+			return &c->refusals[i];
+	return NULL;
 }
+
+uint32_t stream_client_refused(struct stream_client *c, const struct addr *a, int error)
+{
+	struct stream_refusal *r = stream_client_refusal(c, a);
+
+	if (addr_list_find(&c->to, a) < 0)	/* it is not asked any more */
+		return 0;
+	if (!r) {
+		r = &c->refusals[c->refusal_count++];
+		*r = (struct stream_refusal){ .of = *a };
+	}
+	r->error = error;
+	r->since_ms = uv_now(c->client->loop);
+	r->for_ms = r->for_ms ? r->for_ms * 2 : REFUSAL_MIN_MS;
+	if (r->for_ms > REFUSAL_MAX_MS)
+		r->for_ms = REFUSAL_MAX_MS;
+	return r->for_ms;
+}
+
+void stream_client_accepted(struct stream_client *c, const struct addr *a)
+{
+	struct stream_refusal *r = stream_client_refusal(c, a);
+
+	if (r)
+		*r = c->refusals[--c->refusal_count];
+}
+
+/* Of those that are somewhere else now nothing is known. */
+static void stream_client_forget_refusals(struct stream_client *c)
+{
+	for (unsigned i = c->refusal_count; i-- > 0;)
+		if (addr_list_find(&c->to, &c->refusals[i].of) < 0)
+			c->refusals[i] = c->refusals[--c->refusal_count];
+}
+
+/* The addresses that may be dialled now.  0, or why there is none: what the first of them said. */
+static int stream_client_targets(struct stream_client *c, struct addr_list *out)
+{
+	int error = 0;
+
+	out->count = 0;
+	for (unsigned i = 0; i < c->to.count; i++) {
+		const struct stream_refusal *r = stream_client_refusal(c, &c->to.at[i]);
+
+		if (!r || uv_now(c->client->loop) >= r->since_ms + r->for_ms)
+			addr_list_add(out, &c->to.at[i]);
+		else if (!error)
+			error = r->error;
+	}
+	return out->count ? 0 : error;
+}
+
+/* ---- opening ---------------------------------------------------------- */
 
 void stream_client_rest(struct stream_client *c, uint32_t rest_ms)
 {
@@ -81,7 +141,8 @@ static unsigned stream_client_late_count(const struct stream_client *c)
 /* A stream to ask on, opened if need be, or NULL and why. */
 static struct stream *stream_client_stream(struct stream_client *c, enum stream_wish wish, int *error)
 {
-	struct stream *s = stream_client_choose(c, wish);
+	struct stream   *s = stream_client_choose(c, wish);
+	struct addr_list to;
 
 	if (uv_now(c->client->loop) < c->rest_until_ms) {
 		*error = -EREMOTEIO;
@@ -89,9 +150,9 @@ static struct stream *stream_client_stream(struct stream_client *c, enum stream_
 	}
 	if (s)
 		return s;
-	*error = stream_client_is_refused(c) ? c->refusal : -EAGAIN;
-	if (*error == -EAGAIN && c->stream_count < STREAMS_MAX + stream_client_late_count(c))
-		*error = stream_open(c);
+	*error = stream_client_targets(c, &to);
+	if (*error == 0)
+		*error = c->stream_count < STREAMS_MAX + stream_client_late_count(c) ? stream_open(c, &to) : -EAGAIN;
 	return *error == 0 ? list_entry(c->streams.next, struct stream, node) : stream_client_choose(c, STREAM_ANY);
 }
 
@@ -153,17 +214,17 @@ static void stream_client_aim(struct transport *t, const struct addr_list *to)
 {
 	struct stream_client *c = (struct stream_client *)t;
 	struct list          *n, *next;
-	bool                  any_gone;
+	bool                  any_gone = !stream_client_has_all(to, &c->to);
+	struct addr_list      targets;
 
-	if (!addr_equal(&c->to.at[0], &to->at[0]))
-		c->refusal = 0;		/* that was somebody else */
-	any_gone = !stream_client_has_all(to, &c->to);
 	c->to = *to;
+	stream_client_forget_refusals(c);
+	stream_client_targets(c, &targets);
 	for (n = c->streams.next; n != &c->streams; n = next) {
 		struct stream *s = list_entry(n, struct stream, node);
 
 		next = n->next;
-		if (s->dial ? any_gone && stream_redial(s) < 0 : addr_list_find(to, &s->to) < 0)
+		if (s->dial ? any_gone && !(targets.count && stream_redial(s, &targets) == 0) : addr_list_find(to, &s->to) < 0)
 			stream_leave(s);
 	}
 }

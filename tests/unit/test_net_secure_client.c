@@ -193,6 +193,45 @@ static int spoil_handshake(struct probe *p, const char *words, size_t len)
 	return p->error;
 }
 
+/* Who refused is known by its address, whatever the order in which the addresses are tried. */
+static void test_refusal_outlives_rotation(void **state)
+{
+	struct addr      any = rig_addr("127.0.0.1", 0), bad;
+	struct addr_list to = { .count = 0 };
+	int              closed = rig_socket(SOCK_STREAM, &any);
+
+	(void)state;
+	assert_int_equal(bind(closed, &any.sa, addr_len(&any)), 0);
+	world_open(TRANSPORT_TLS);
+	transport_close(w.t);
+	make(TRANSPORT_TLS, "other.example");
+	assert_int_equal(probe_ask(&probes[0], w.t, 1), 0);
+	until(probes[0].losses);
+	assert_int_equal(probes[0].error, -EKEYREJECTED);
+	bad = rig_name(w.server.listener);
+	addr_list_add(&to, &bad);
+	addr_list_add(&to, &(struct addr){ 0 });
+	to.at[1] = rig_name(closed);
+	addr_list_turn(&to);
+	transport_aim(w.t, &to);
+	assert_int_equal(probe_ask(&probes[1], w.t, 1), 0);	/* the loop's clock stands still until then */
+	until(probes[1].losses);
+	assert_int_equal(probes[1].error, -ECONNREFUSED);
+	assert_int_equal(w.server.accepted, 1);
+	/* The address is given up, and is somebody else's when it comes back. */
+	to.count = 1;
+	to.at[0] = rig_name(closed);
+	transport_aim(w.t, &to);
+	to.at[0] = bad;
+	transport_aim(w.t, &to);
+	assert_int_equal(probe_ask(&probes[2], w.t, 1), 0);
+	until(probes[2].losses);
+	assert_int_equal(probes[2].error, -EKEYREJECTED);
+	assert_int_equal(w.server.accepted, 2);
+	world_close();
+	close(closed);
+}
+
 static void test_no_tls_there(void **state)
 {
 	static const char *const words[] = { "HTTP/1.1 400 Bad Request\r\n\r\n", "\25\3\3\0\2\2\50" };
@@ -492,6 +531,7 @@ int main(void)
 		cmocka_unit_test(test_closes_after_each),
 		cmocka_unit_test(test_closes_under_questions),
 		cmocka_unit_test(test_wrong_name),
+		cmocka_unit_test(test_refusal_outlives_rotation),
 		cmocka_unit_test(test_no_tls_there),
 		cmocka_unit_test(test_hangs_up_in_handshake),
 		cmocka_unit_test(test_silent_handshake),
