@@ -321,24 +321,27 @@ static const char *stream_doubt(const struct stream *s)
 	return tls_is_authentic(s->tls) ? NULL : tls_reason_text(tls_doubt(s->tls));
 }
 
-static void stream_stamp(const struct stream *s, struct transport_send *send, uint64_t now_us)
+/* What it goes over: known as soon as the stream is open. */
+static void stream_stamp_way(const struct stream *s, struct transport_send *send)
 {
 	send->connected_us = s->connected_us;
 	send->secured_us = s->secured_us;
 	send->resumed = s->secured_us && tls_is_resumed(s->tls);
 	send->doubt = s->secured_us ? stream_doubt(s) : NULL;
-	if (!send->sent_us && stream_has_said_all(s))
-		send->sent_us = now_us;
 }
 
-/* Questions that waited have all been written. */
-static void stream_note_sent(struct stream *s)
+static void stream_stamp_sent(const struct stream *s, struct transport_send *send)
 {
-	uint64_t now_us = stream_now_us(s);
+	if (!send->sent_us && stream_has_said_all(s))
+		send->sent_us = stream_now_us(s);
+}
 
+static void stream_stamp_all(const struct stream *s,
+                             void (*stamp)(const struct stream *s, struct transport_send *send))
+{
 	for (unsigned i = 0; i < STREAM_BUCKETS; i++)
-		for (struct list *n = s->buckets[i].next; n != &s->buckets[i]; n = n->next)
-			stream_stamp(s, list_entry(n, struct transport_send, node), now_us);
+		for (const struct list *n = s->buckets[i].next; n != &s->buckets[i]; n = n->next)
+			stamp(s, list_entry((struct list *)(uintptr_t)n, struct transport_send, node));
 }
 
 static void stream_write(struct stream *s)
@@ -348,7 +351,7 @@ static void stream_write(struct stream *s)
 	if (error < 0)
 		stream_on_broken(s, error);
 	else if (stream_has_said_all(s))
-		stream_note_sent(s);
+		stream_stamp_all(s, stream_stamp_sent);	/* what waited has been written */
 }
 
 static void stream_on_turn_end(uv_idle_t *idle)
@@ -389,6 +392,7 @@ static void stream_on_open(struct stream *s)
 	if (s->tls)
 		s->secured_us = stream_now_us(s);
 	stream_client_accepted(s->owner, &s->to);
+	stream_stamp_all(s, stream_stamp_way);	/* before anybody hears of it, and before any answer */
 	stream_tell_opened(s);
 	stream_arm(s);
 	stream_write(s);
@@ -630,7 +634,8 @@ int stream_ask(struct stream *s, struct transport_send *send, uint8_t *msg, size
 	send->transport = &s->owner->base;
 	send->place = s;
 	send->sent_us = 0;
-	stream_stamp(s, send, stream_now_us(s));
+	stream_stamp_way(s, send);
+	stream_stamp_sent(s, send);
 	list_append(&s->buckets[send->tag % STREAM_BUCKETS], &send->node);
 	if (!stream_waits(s))
 		s->asked_ms = stream_now_ms(s);

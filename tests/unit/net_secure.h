@@ -19,6 +19,7 @@ struct secure {
 	struct rig_tls  tls;
 	struct h2_rig   h2;
 	bool            http;
+	bool            opportunistic;		/* so is the client */
 	int             max_streams;		/* -1: no bound */
 	int             listener, peer;		/* peer -1: nobody is there */
 	unsigned        accepted;
@@ -127,7 +128,7 @@ static inline struct tls_peer *secure_peer_or_null(const struct secure *s, const
 		return NULL;
 	peer = tls_peer_new(&(struct tls_peer_conf){ .address = "127.0.0.1", .name = name,
 	                                             .alpn = s->http ? "h2" : "dot", .alpn_needed = s->http,
-	                                             .trust = trust });
+	                                             .opportunistic = s->opportunistic, .trust = trust });
 	tls_trust_unref(trust);
 	return peer;
 }

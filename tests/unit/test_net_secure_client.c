@@ -13,6 +13,7 @@ struct world {
 	struct secure         server;
 	struct transport     *t;
 	unsigned              opened, resumed;
+	const char           *doubt;	/* that the first question knew of when the last stream was opened */
 };
 
 static struct world w;
@@ -23,6 +24,7 @@ static void on_opened(void *arg, const struct transport_opening *how)
 	assert_ptr_equal(arg, &w);
 	assert_true(how->handshake_us > 0);
 	w.opened++;
+	w.doubt = probes[0].send.doubt;
 	w.resumed += how->resumed;
 }
 
@@ -191,6 +193,29 @@ static int spoil_handshake(struct probe *p, const char *words, size_t len)
 	rig_until(&w.rig, p->losses);
 	close(fd);
 	return p->error;
+}
+
+/* A question that waited for the stream knows what it goes over before anybody is told that it is open, however
+ * long it takes until all is written. */
+static void test_doubt_is_known_when_open(void **state)
+{
+	(void)state;
+	for_both(k) {
+		world_open(both[k]);
+		transport_close(w.t);
+		w.server.opportunistic = true;
+		make(both[k], "other.example");
+		assert_int_equal(probe_ask(&probes[0], w.t, 1), 0);
+		assert_null(probes[0].send.doubt);
+		until(w.opened);
+		assert_non_null(w.doubt);
+		assert_non_null(strstr(w.doubt, "another name"));
+		until(questions());
+		answer(0, NULL);
+		until(probes[0].messages);
+		assert_ptr_equal(probes[0].send.doubt, w.doubt);
+		world_close();
+	}
 }
 
 /* Who refused is known by its address, whatever the order in which the addresses are tried. */
@@ -531,6 +556,7 @@ int main(void)
 		cmocka_unit_test(test_closes_after_each),
 		cmocka_unit_test(test_closes_under_questions),
 		cmocka_unit_test(test_wrong_name),
+		cmocka_unit_test(test_doubt_is_known_when_open),
 		cmocka_unit_test(test_refusal_outlives_rotation),
 		cmocka_unit_test(test_no_tls_there),
 		cmocka_unit_test(test_hangs_up_in_handshake),
