@@ -76,11 +76,19 @@ bool exchange_is_open(const struct exchange *x)
 	return transport_lives(&x->send);
 }
 
+/* The last one on a channel that is in use no more closes it. */
+static void exchange_leave_carrier(struct exchange *x)
+{
+	channel_unref(x->carrier);
+	x->carrier = NULL;
+}
+
 void exchange_end(struct exchange *x)
 {
 	if (!exchange_is_open(x))
 		return;
 	transport_end(&x->send);
+	exchange_leave_carrier(x);
 	list_remove(&x->open);
 	x->ended_us = clock_mono_us(x->channel->env->clock);
 }
@@ -411,6 +419,7 @@ static void exchange_on_lost(struct transport_send *s, int error)
 {
 	struct exchange *x = exchange_of(s);
 
+	exchange_leave_carrier(x);
 	list_remove(&x->open);
 	x->error = error;
 	x->ended_by = EXCHANGE_LOST;
@@ -431,12 +440,15 @@ static int exchange_send(struct exchange *x)
 	int err = -ENETUNREACH;
 
 	for (unsigned i = 0; i < ADDR_LIST_MAX && exchange_has_no_way(err); i++) {
-		struct transport *t = channel_transport(x->channel, x->kind);
-		uint8_t           msg[QUERY_MAX];
+		enum transport_kind kind = x->kind;
+		struct channel     *carrier = channel_carrier(x->channel, &kind);
+		struct transport   *t = carrier ? channel_transport(carrier, kind) : NULL;
+		uint8_t             msg[QUERY_MAX];
 
 		if (!t)
 			return -ENOMEM;
 		err = transport_send(t, &x->send, msg, exchange_write_query(x, msg));
+		x->carrier = !err && carrier != x->channel ? channel_ref(carrier) : NULL;
 		if (exchange_has_no_way(err) && (x->kind != TRANSPORT_UDP || !channel_move_on(x->channel)))
 			break;
 	}

@@ -49,6 +49,7 @@ struct exchange {
 	struct list                     open;		/* among all that are */
 	const struct exchange_question *question;	/* borrowed while open */
 	struct channel                 *channel;	/* borrowed while open */
+	struct channel                 *carrier;	/* over whose transport it goes, a reference while open; NULL: channel's */
 	/* The owner hears events here; it may free the exchange during one that ends it. */
 	void (*on_event)(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
 	                 const struct dns_name *target);

@@ -6,9 +6,9 @@
  *        ^                   └─ the one in use is ─┐    │
  *        └─────────── among them ──────────────────┴────┴── answered: in use
  *
- * A channel that is in use no more may still carry questions: it is kept until
- * this one ends.  There are at most a few of those; a server that changes its mind
- * oftener than that is asked in clear.
+ * A channel that is in use no more may still carry questions: each of them holds
+ * a reference to it, so that it goes with the last, however often the server
+ * changes its mind.
  */
 #include "upstream/upgrade.h"
 
@@ -26,7 +26,6 @@
 #include <string.h>
 
 #define CANDIDATES_MAX 8
-#define RETIRED_MAX    4
 #define MESSAGE_MAX    4096		/* no list of servers is longer */
 #define WAIT_MIN_S     60u
 #define WAIT_MAX_S     86400u
@@ -56,8 +55,6 @@ struct upgrade {
 	struct channel          *trial;		/* to the one that is being tried */
 	struct channel          *used;		/* to the one in use */
 	uint32_t                 changes;	/* of the designation, as seen last */
-	struct channel          *retired[RETIRED_MAX];
-	unsigned                 retired_count;
 };
 
 /* ---- what all workers share ---- */
@@ -276,15 +273,11 @@ static void upgrade_end_trial(struct upgrade *up)
 	up->state = UPGRADE_RESTING;
 }
 
-/* False: there is no room for what was in use until now. */
-static bool upgrade_retire(struct upgrade *up)
+/* Gives a reference to what is in use from now on; NULL: nothing is. */
+static void upgrade_take(struct upgrade *up, struct channel *c)
 {
-	if (up->used && up->retired_count == RETIRED_MAX)
-		return false;
-	if (up->used)
-		up->retired[up->retired_count++] = up->used;
-	up->used = NULL;
-	return true;
+	channel_unref(up->used);
+	up->used = c;
 }
 
 static int upgrade_ask(struct upgrade *up, struct channel *c, enum transport_kind kind, uint16_t type)
@@ -364,12 +357,7 @@ static void upgrade_use(struct upgrade *up)
 
 	up->state = UPGRADE_RESTING;
 	if (up->trial != up->used) {
-		if (!upgrade_retire(up)) {
-			upgrade_end_trial(up);
-			upgrade_give_up(up, "it changes too often");
-			return;
-		}
-		up->used = channel_ref(up->trial);
+		upgrade_take(up, channel_ref(up->trial));
 		designation_set(&plain->designation, to);
 		up->changes = atomic_load(&plain->designation.changes);
 		log_info("upstream %s: designates %s", plain->conf.name, to->conf.url);
@@ -475,8 +463,6 @@ void upgrade_free(struct upgrade *up)
 		return;
 	upgrade_end_trial(up);
 	channel_unref(up->used);
-	while (up->retired_count)
-		channel_unref(up->retired[--up->retired_count]);
 	free(up);
 }
 
@@ -486,15 +472,6 @@ void upgrade_on_failed(struct upgrade *up, const struct channel *c, int error, c
 		up->why = secure_in_words(error, why);
 	else if (c == up->used)
 		secure_on_failed(&up->channel->upstream->secure, error, why, clock_mono_us(up->channel->env->clock));
-}
-
-/* What was in use until now gives way. */
-static void upgrade_follow(struct upgrade *up, struct upstream *to)
-{
-	if (!upgrade_retire(up))
-		upgrade_turn_off(up, "it changes too often");
-	else if (to)
-		up->used = upgrade_open(up, to);
 }
 
 struct channel *upgrade_channel(struct upgrade *up)
@@ -507,7 +484,7 @@ struct channel *upgrade_channel(struct upgrade *up)
 		return up->used;
 	to = designation_get(d);
 	if (!up->used || up->used->upstream != to)
-		upgrade_follow(up, to);
+		upgrade_take(up, to ? upgrade_open(up, to) : NULL);
 	if (up->used)
 		up->changes = changes;
 	upstream_unref(to);

@@ -295,6 +295,18 @@ static void channel_on_failed(void *arg, int error, unsigned reason)
 		secure_on_failed(&u->secure, error, why, clock_mono_us(c->env->clock));
 }
 
+struct channel *channel_carrier(struct channel *c, enum transport_kind *kind)
+{
+	struct channel *designated;
+
+	if (!c->upgrade || !transport_kind_is_encrypted(*kind))
+		return c;
+	designated = upgrade_channel(c->upgrade);
+	if (designated)
+		*kind = upstream_stream(designated->upstream);
+	return designated;
+}
+
 struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 {
 	const struct upstream_conf *u = &c->upstream->conf;
@@ -313,11 +325,6 @@ struct transport *channel_transport(struct channel *c, enum transport_kind kind)
 
 	channel_look_at_way(c);
 	channel_look_at_places(c);
-	if (c->upgrade && transport_kind_is_encrypted(kind)) {
-		struct channel *designated = upgrade_channel(c->upgrade);
-
-		return designated ? channel_transport(designated, upstream_stream(designated->upstream)) : NULL;
-	}
 	if (c->transport[kind])
 		return c->transport[kind];
 	channel_places(c, kind, &places);

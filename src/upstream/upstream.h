@@ -108,7 +108,7 @@ struct upstream_env {
 };
 
 struct channel {
-	unsigned                   refs;	/* owners: this worker's views of the configuration */
+	unsigned                   refs;	/* owners: this worker's views of the configuration; or upgrade.c and sends */
 	struct upstream           *upstream;	/* a reference */
 	const struct upstream_env *env;		/* borrowed */
 	struct stats_upstream     *stats;	/* upstream->stats[worker] */
@@ -129,6 +129,9 @@ struct channel *channel_ref(struct channel *c);
 void            channel_unref(struct channel *c);	/* NULL is fine */
 /* Where it is asked, it cannot be reached: that address is tried last from now on.  False: it has no other. */
 bool            channel_move_on(struct channel *c);
+/* Over whose transport, and which, what is asked of c like this goes: its own, or that of the server that it
+ * designates.  Who sends over it holds a reference until the send has ended.  NULL: no memory. */
+struct channel   *channel_carrier(struct channel *c, enum transport_kind *kind);
 /* NULL when memory is short, or when there is nowhere to send to. */
 struct transport *channel_transport(struct channel *c, enum transport_kind kind);
 

@@ -196,6 +196,10 @@ tests_unit_test_setup_SOURCES = tests/unit/test_setup.c tests/unit/exchange_rig.
 tests_unit_test_setup_LDFLAGS = $(AM_LDFLAGS) $(unit_alloc_wraps)
 tests_unit_test_setup_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_upgrade
+tests_unit_test_upgrade_SOURCES = tests/unit/test_upgrade.c tests/unit/ask_rig.h tests/unit/unit.h
+tests_unit_test_upgrade_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_upstream
 tests_unit_test_upstream_SOURCES = tests/unit/test_upstream.c tests/unit/exchange_rig.h tests/unit/unit.h
 tests_unit_test_upstream_LDADD = $(unit_libs)

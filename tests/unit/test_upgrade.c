@@ -1,0 +1,190 @@
+/* test_upgrade.c - which server is asked over TLS instead of a plain one, and for how long (RFC 9462). */
+#include "ask_rig.h"
+
+#include "net/tls_peer.h"
+#include "upstream/upgrade.h"
+
+#include <errno.h>
+
+#define PLAIN   0		/* and the others are 1 to RIG_SERVERS - 1 */
+#define ASKS    8
+#define MINUTE  60000u
+
+struct asked {
+	struct exchange          x;
+	struct exchange_question q;
+	unsigned                 answers, failures, losses;
+};
+
+struct world {
+	struct rig       rig;
+	struct upstream *up;
+	struct channel  *c;
+	struct asked     asked[ASKS];
+};
+
+static struct world w;
+
+static void on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+                     const struct dns_name *target)
+{
+	struct asked *a = list_entry(x, struct asked, x);
+
+	(void)answer, (void)target;
+	a->answers += event == EXCHANGE_ANSWER;
+	a->failures += event == EXCHANGE_FAILED;
+	a->losses += event == EXCHANGE_LOST;
+}
+
+/* Asks as clients' questions are asked now. */
+static struct asked *ask(unsigned n)
+{
+	static const uint8_t name[] = "\3www\7example";
+	struct asked        *a = &w.asked[n];
+
+	exchange_end(&a->x);
+	*a = (struct asked){ .q = { .scrub = { .qname = name, .qname_len = sizeof name, .qtype = DNS_A,
+	                                       .ttl = { .max_s = 60, .negative_max_s = 60 } },
+	                            .edns_size = 1232 } };
+	a->x.question = &a->q;
+	a->x.channel = w.c;
+	a->x.on_event = on_event;
+	assert_int_equal(exchange_start(&a->x, upstream_by_udp(w.up) ? TRANSPORT_UDP : upstream_stream(w.up)), 0);
+	return a;
+}
+
+/* ---- what servers say ---- */
+
+static void reply(unsigned server, uint16_t qtype, unsigned rcode, uint32_t ttl_s, const void *data, size_t len)
+{
+	struct rig_sent *e = rig_find(&w.rig, server, qtype);
+	size_t           at = DNS_HEADER_LEN + dns_name_len(e->msg + DNS_HEADER_LEN) + 4;
+	uint8_t          msg[512];
+
+	memcpy(msg, e->msg, at);
+	wire_put_u16(msg + 2, (uint16_t)(DNS_QR | DNS_RD | DNS_RA | rcode));
+	wire_put_u16(msg + 6, data != NULL);
+	wire_put_u16(msg + 8, 0);
+	wire_put_u16(msg + 10, 0);
+	if (data)
+		at += rig_put_record(msg + at, qtype, ttl_s, data, len);
+	e->send->on->message(e->send, msg, at);
+}
+
+static void reply_root(unsigned server)
+{
+	reply(server, DNS_NS, DNS_NOERROR, 60, "\1a", 3);
+}
+
+static void reply_address(unsigned server)
+{
+	reply(server, DNS_A, DNS_NOERROR, 60, "\300\0\2\143", 4);
+}
+
+/* The plain server names this one over TLS. */
+static void designates(unsigned server, uint32_t ttl_s)
+{
+	uint8_t data[] = { 0, 1, 3, 'd', 'n', 's', 7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 0,
+		           0, 1, 0, 4, 3, 'd', 'o', 't', 0, 4, 0, 4, 192, 0, 2, (uint8_t)server };
+
+	reply(PLAIN, DNS_SVCB, DNS_NOERROR, ttl_s, data, sizeof data);
+}
+
+/* A question is asked and answered where that is done now; it finds the records due, or not. */
+static bool ask_finds_due(void)
+{
+	size_t before = rig_count(&w.rig, PLAIN, DNS_SVCB);
+
+	ask(0);
+	exchange_end(&w.asked[0].x);
+	return rig_count(&w.rig, PLAIN, DNS_SVCB) > before;
+}
+
+static void upgrade_to(unsigned server, uint32_t ttl_s)
+{
+	assert_true(ask_finds_due());
+	designates(server, ttl_s);
+	reply_root(server);
+	assert_false(upstream_is_clear(w.up));
+}
+
+static int setup(void **state)
+{
+	char                 name[] = "192.0.2.0";
+	struct upstream_conf conf = { .name = name, .url = name, .upgrade = true };
+
+	(void)state;
+	memset(&w, 0, sizeof w);
+	rig_init(&w.rig, 0);
+	assert_int_equal(addr_parse(name, 53, &conf.addr), 0);
+	assert_int_equal(tls_trust_load(TLS_TRUST_NOBODY, &conf.trust), 0);
+	w.up = upstream_new(&conf, 1);
+	tls_trust_unref(conf.trust);
+	w.c = channel_new(w.up, &w.rig.env);
+	assert_non_null(w.c);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < ASKS; i++)
+		exchange_end(&w.asked[i].x);
+	channel_unref(w.c);
+	upstream_unref(w.up);
+	rig_done(&w.rig);
+	return 0;
+}
+
+/* ---- tests ---- */
+
+/* However often the server changes its mind, it is followed; what is used no more goes with its last question. */
+static void test_changes_often(void **state)
+{
+	struct asked *held;
+
+	(void)state;
+	upgrade_to(1, 300);
+	held = ask(1);
+	assert_int_equal(rig_find(&w.rig, 1, DNS_A)->kind, TRANSPORT_TLS);
+	for (unsigned i = 0; i < 10; i++) {
+		unsigned n = 2 + i % 2;
+
+		rig_pass(&w.rig, 5 * MINUTE + 1000);
+		upgrade_to(n, 300);
+		ask(0);
+		reply_address(n);
+		assert_int_equal(w.asked[0].answers, 1);
+		assert_int_equal(w.rig.transports, 3);		/* in clear, over TLS, and the first one */
+	}
+	reply_address(1);
+	assert_int_equal(held->answers, 1);
+	assert_int_equal(w.rig.transports, 2);
+}
+
+/* The same, when the question is lost, and when whoever asked gives up. */
+static void test_retired_goes_with_its_last_question(void **state)
+{
+	(void)state;
+	upgrade_to(1, 300);
+	ask(1);
+	ask(2);
+	rig_pass(&w.rig, 5 * MINUTE + 1000);
+	upgrade_to(2, 300);
+	assert_int_equal(w.rig.transports, 3);
+	rig_lose(&w.rig, 1, DNS_A, -ECONNRESET);
+	assert_int_equal(w.rig.transports, 3);
+	exchange_end(&w.asked[1].x);
+	assert_int_equal(w.rig.transports, 2);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		TEST(test_changes_often),
+		TEST(test_retired_goes_with_its_last_question),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
