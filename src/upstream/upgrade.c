@@ -30,6 +30,7 @@
 #define WAIT_MIN_S     60u
 #define WAIT_MAX_S     86400u
 #define WAIT_NONE_S    3600u		/* it names none */
+#define WAIT_TRIED_S   3600u		/* at most, when those that it names could not be used */
 #define TEMPLATE_END   "{?dns}"
 
 struct candidate_server {
@@ -69,6 +70,11 @@ void designation_done(struct designation *d)
 {
 	upstream_unref(d->to);
 	pthread_mutex_destroy(&d->lock);
+}
+
+void designation_begin_anew(struct designation *d)
+{
+	atomic_store(&d->in_vain, 0);
 }
 
 static void designation_set(struct designation *d, struct upstream *to)
@@ -305,18 +311,18 @@ static void upgrade_hear_nothing(struct upgrade *up)
 		secure_look_again(s, now_us + wait_us);
 }
 
-/* It is asked in clear until the records are asked for again. */
-static void upgrade_turn_off(struct upgrade *up, const char *why)
+/* Servers that are named, but could not be used, may be put right soon: tried again after a minute, then two, up to an
+ * hour, and in any case when the records end.  Whether there are any is not asked before that. */
+static void upgrade_give_up(struct upgrade *up)
 {
-	struct channel *c = up->channel;
+	struct upstream *u = up->channel->upstream;
+	uint32_t         tries = up->count ? atomic_fetch_add(&u->designation.in_vain, 1) : 0;
+	uint32_t         wait_s = tries < 6 ? WAIT_MIN_S << tries : WAIT_TRIED_S;
 
-	secure_on_unseen(&c->upstream->secure, why, clock_mono_us(c->env->clock), (uint64_t)up->wait_s * 1000000);
-}
-
-static void upgrade_give_up(struct upgrade *up, const char *why)
-{
+	if (!up->count || wait_s > up->wait_s)
+		wait_s = up->wait_s;
 	up->state = UPGRADE_RESTING;
-	upgrade_turn_off(up, why);
+	secure_on_unseen(&u->secure, up->why, clock_mono_us(up->channel->env->clock), wait_s * UINT64_C(1000000));
 }
 
 /* A channel to this candidate: the one that there is, if it was in use before. */
@@ -346,7 +352,7 @@ static void upgrade_try(struct upgrade *up)
 			return;
 		upgrade_end_trial(up);
 	}
-	upgrade_give_up(up, up->why);
+	upgrade_give_up(up);
 }
 
 static void upgrade_use(struct upgrade *up)
@@ -356,6 +362,7 @@ static void upgrade_use(struct upgrade *up)
 	struct upstream *to = up->trial->upstream;
 
 	up->state = UPGRADE_RESTING;
+	designation_begin_anew(&plain->designation);
 	if (up->trial != up->used) {
 		upgrade_take(up, channel_ref(up->trial));
 		designation_set(&plain->designation, to);

@@ -5,7 +5,8 @@
  * has a certificate for the very address that was asked (s. 4.2); or is at that
  * address, and that is a private one, for which there are no certificates
  * (s. 4.3).  From then on questions go there.  When its records end, or it fails,
- * the server is asked anew.  While it names none, all stays as it was.
+ * the server is asked anew; and so it is, ever less often, when all were tried in
+ * vain.  While it names none, all stays as it was.
  *
  * What was designated is an upstream of its own, known to nobody else: its
  * channel carries the questions of the one that it stands for.
@@ -26,10 +27,13 @@ struct designation {
 	pthread_mutex_t  lock;
 	struct upstream *to;		/* under the lock: a reference; NULL: none yet */
 	_Atomic uint32_t changes;
+	_Atomic uint32_t in_vain;	/* so often in a row none of those that are named could be used */
 };
 
 void designation_init(struct designation *d);
 void designation_done(struct designation *d);
+/* The network has changed: what failed may not fail any more. */
+void designation_begin_anew(struct designation *d);
 
 /* ---- one worker's ---- */
 

@@ -139,6 +139,7 @@ void upstream_way_changed(struct upstream *u, uint64_t now_us)
 	atomic_fetch_add(&u->ways, 1);
 	health_begin_anew(&u->health, now_us);
 	secure_begin_anew(&u->secure);
+	designation_begin_anew(&u->designation);
 }
 
 void upstream_slept(struct upstream *u, uint64_t now_us)

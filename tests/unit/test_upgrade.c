@@ -178,12 +178,67 @@ static void test_retired_goes_with_its_last_question(void **state)
 	assert_int_equal(w.rig.transports, 2);
 }
 
+static void tried_in_vain(void)
+{
+	designates(1, 86400);
+	rig_lose(&w.rig, 1, DNS_NS, -ECONNREFUSED);
+	assert_true(upstream_is_clear(w.up));
+}
+
+/* What cannot be used is tried again long before its records end, ever less often, and hourly at last. */
+static void test_tries_again(void **state)
+{
+	(void)state;
+	assert_true(ask_finds_due());
+	tried_in_vain();
+	for (uint32_t wait_s = 60; wait_s < 10000; wait_s *= 2) {
+		uint32_t now_s = wait_s < 3600 ? wait_s : 3600;
+
+		rig_pass(&w.rig, now_s * 1000 - 1000);
+		assert_false(ask_finds_due());
+		rig_pass(&w.rig, 1000);
+		assert_true(ask_finds_due());
+		tried_in_vain();
+	}
+	/* Then it works, and what failed before counts no more. */
+	rig_pass(&w.rig, 60 * MINUTE);
+	upgrade_to(1, 300);
+	rig_pass(&w.rig, 5 * MINUTE);
+	assert_true(ask_finds_due());
+	designates(2, 86400);
+	rig_lose(&w.rig, 2, DNS_NS, -ECONNREFUSED);
+	rig_pass(&w.rig, MINUTE);
+	assert_true(ask_finds_due());
+}
+
+/* But not longer than the records hold; and a network that has changed is reason enough. */
+static void test_tries_again_in_time(void **state)
+{
+	(void)state;
+	assert_true(ask_finds_due());
+	for (unsigned i = 0; i < 4; i++) {
+		designates(1, 90);
+		rig_lose(&w.rig, 1, DNS_NS, -ECONNREFUSED);
+		rig_pass(&w.rig, 90000);
+		assert_true(ask_finds_due());
+	}
+	tried_in_vain();
+	assert_false(ask_finds_due());
+	upstream_way_changed(w.up, w.rig.now_us);
+	assert_true(ask_finds_due());
+	tried_in_vain();
+	rig_pass(&w.rig, MINUTE);
+	assert_true(ask_finds_due());
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(test_changes_often),
 		TEST(test_retired_goes_with_its_last_question),
+		TEST(test_tries_again),
+		TEST(test_tries_again_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
