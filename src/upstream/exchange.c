@@ -294,6 +294,8 @@ static void exchange_note_answer(struct exchange *x)
 	channel_count(x->channel, UPSTREAM_ANSWERED);
 	if (!transport_kind_is_encrypted(x->kind))
 		secure_on_clear(&x->channel->upstream->secure);
+	else
+		secure_on_answer(&x->channel->upstream->secure, now_us);
 	histogram_add(&x->channel->stats->exchange, now_us - x->started_us, 1);
 	if (x->send.sent_us)
 		histogram_add(&x->channel->stats->first_octet, exchange_first_us(x, now_us) - x->send.sent_us, 1);
@@ -453,6 +455,12 @@ static int exchange_send(struct exchange *x)
 			break;
 	}
 	return err;
+}
+
+bool exchange_finds_well(struct exchange *x, enum exchange_event event, bool *again)
+{
+	*again = event == EXCHANGE_NO_EDNS && exchange_start(x, x->kind) == 0;
+	return event != EXCHANGE_NO_EDNS && event != EXCHANGE_LOST && event != EXCHANGE_FAILED;
 }
 
 int exchange_start(struct exchange *x, enum transport_kind kind)

@@ -79,6 +79,10 @@ unsigned exchange_count_like(const struct exchanges *all, const struct exchange_
                              struct exchange **spare);
 /* Ends one that nobody waits for; its owner is told by on_spare. */
 void exchange_end_spare(struct exchange *x);
+/* For who only wants to know whether a server works over this kind of transport, and hears an event that ends the
+ * exchange: a failing reply is worth no more than silence, else clients would get those.  One that rejects EDNS is
+ * asked *again. */
+bool exchange_finds_well(struct exchange *x, enum exchange_event event, bool *again);
 /* Stops listening; fine when it is over. */
 void exchange_end(struct exchange *x);
 

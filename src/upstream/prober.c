@@ -134,6 +134,8 @@ static void prober_report_failure(struct prober *p)
 	if (p->sent)
 		prober_move_on(c, p->reason);
 	prober_report(p, p->sent ? HEALTH_FAILS : HEALTH_NOT_ASKED);
+	if (p->sent)
+		secure_compare(c->look);
 	if (!c->upstream->conf.host || !c->env->doubt || health_state(prober_health(p)) != HEALTH_OPEN)
 		return;
 	atomic_store(&c->upstream->doubted, true);

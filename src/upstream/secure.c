@@ -1,6 +1,7 @@
 /* secure.c - what was reached, and when to try for more. */
 #include "upstream/secure.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "dns/message.h"
 #include "upstream/exchange.h"
@@ -14,6 +15,8 @@
 #define FAILED_APART_US UINT64_C(5000000)	/* longer than opening takes, shorter than the first look */
 #define LOOK_MAX_US   UINT64_C(3600000000)
 #define LOOK_TIME_US  UINT64_C(10000000)	/* a look that has ended without a word is over by then */
+
+const char secure_unanswered[] = "questions over TLS are not answered";
 
 const char *const secure_level_names[] = {
 	[SECURE_UNKNOWN] = "unknown",
@@ -67,6 +70,12 @@ void secure_on_clear(struct secure *s)
 {
 	if (!s->may_change && atomic_load_explicit(&s->level, memory_order_relaxed) != SECURE_CLEAR)
 		atomic_store_explicit(&s->level, SECURE_CLEAR, memory_order_relaxed);
+}
+
+void secure_on_answer(struct secure *s, uint64_t now_us)
+{
+	if (s->may_change)
+		atomic_store_explicit(&s->answered_us, now_us, memory_order_relaxed);
 }
 
 /* ---- off and on ---- */
@@ -151,10 +160,10 @@ void secure_look_again(struct secure *s, uint64_t at_us)
 
 struct secure_look {
 	struct channel          *channel;	/* borrowed: it owns us */
-	struct exchange          exchange;
+	struct exchange          exchange;	/* over TLS … */
+	struct exchange          clear;		/* … and in clear, both for the root */
 	struct exchange_question question;
 	struct dns_name          root;
-	bool                     asking;
 };
 
 struct secure_look *secure_look_new(struct channel *c)
@@ -165,6 +174,11 @@ struct secure_look *secure_look_new(struct channel *c)
 		return NULL;
 	l->channel = c;
 	l->root.len = 1;
+	l->question = (struct exchange_question){
+		.scrub = { .qname = l->root.octets, .qname_len = l->root.len, .qtype = DNS_NS,
+		           .ttl = { .max_s = 1, .negative_max_s = 1 } },
+		.edns_size = c->env->edns_size,
+	};
 	return l;
 }
 
@@ -172,48 +186,70 @@ void secure_look_free(struct secure_look *l)
 {
 	if (!l)
 		return;
-	if (l->asking)
-		exchange_end(&l->exchange);
+	exchange_end(&l->exchange);
+	exchange_end(&l->clear);
 	free(l);
 }
 
-/* Whatever was said, it was said over TLS.  That there was none, the transport has told. */
+static int secure_look_ask(struct secure_look *l, struct exchange *x, enum transport_kind kind,
+                           void (*on_event)(struct exchange *x, enum exchange_event event,
+                                            const struct dns_answer *answer, const struct dns_name *target))
+{
+	exchange_end(x);		/* the last one was never answered */
+	x->question = &l->question;
+	x->channel = l->channel;
+	x->on_event = on_event;
+	x->on_spare = NULL;
+	x->send.apart = false;
+	return exchange_start(x, kind);
+}
+
 static void secure_look_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
                                  const struct dns_name *target)
 {
-	struct secure_look *l = x->channel->look;
-	struct secure      *s = &x->channel->upstream->secure;
+	struct secure *s = &x->channel->upstream->secure;
+	bool           again;
 
 	(void)answer, (void)target;
 	if (event == EXCHANGE_CASE)
 		return;
-	l->asking = false;
-	if (event == EXCHANGE_LOST)
-		return;
-	secure_on_seen(s, x->kind, x->send.doubt);
+	if (exchange_finds_well(x, event, &again))
+		secure_on_seen(s, x->kind, x->send.doubt);
+	else if (!again)	/* where none could be opened, the transport has said why already */
+		secure_on_failed(s, -ETIMEDOUT, secure_unanswered, clock_mono_us(x->channel->env->clock));
 }
 
 void secure_look_if_due(struct secure_look *l, uint64_t now_us)
 {
-	struct upstream *u;
+	struct upstream *u = l ? l->channel->upstream : NULL;
 
-	if (!l)
+	if (!l || !u->conf.opportunistic || !secure_is_off(&u->secure) || !secure_take_look(&u->secure, now_us))
 		return;
-	u = l->channel->upstream;
-	if (!secure_is_off(&u->secure) || !secure_take_look(&u->secure, now_us))
-		return;
-	if (l->asking)			/* the last one was never answered */
-		exchange_end(&l->exchange);
-	l->question = (struct exchange_question){
-		.scrub = { .qname = l->root.octets, .qname_len = l->root.len, .qtype = DNS_NS,
-		           .ttl = { .max_s = 1, .negative_max_s = 1 } },
-		.edns_size = l->channel->env->edns_size,
-	};
-	l->exchange.question = &l->question;
-	l->exchange.channel = l->channel;
-	l->exchange.on_event = secure_look_on_event;
-	l->exchange.on_spare = NULL;
-	l->exchange.send.apart = false;
-	l->asking = exchange_start(&l->exchange,
-	                           u->conf.proto == UPSTREAM_HTTPS ? TRANSPORT_HTTPS : TRANSPORT_TLS) == 0;
+	secure_look_ask(l, &l->exchange, u->conf.proto == UPSTREAM_HTTPS ? TRANSPORT_HTTPS : TRANSPORT_TLS,
+	                secure_look_on_event);
+}
+
+/* ---- and whether clear text is better ---- */
+
+/* It answers here, and has not done so over TLS since it was asked. */
+static void secure_compare_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
+                                    const struct dns_name *target)
+{
+	struct secure *s = &x->channel->upstream->secure;
+	uint64_t       now_us = clock_mono_us(x->channel->env->clock);
+	bool           again;
+
+	(void)answer, (void)target;
+	if (event != EXCHANGE_CASE && exchange_finds_well(x, event, &again) && !secure_is_off(s) &&
+	    atomic_load(&s->answered_us) < x->started_us)
+		secure_on_failed(s, -ETIMEDOUT, secure_unanswered, now_us);
+}
+
+void secure_compare(struct secure_look *l)
+{
+	struct upstream *u = l ? l->channel->upstream : NULL;
+
+	if (l && !secure_is_off(&u->secure))
+		secure_look_ask(l, &l->clear, u->conf.proto == UPSTREAM_TCP ? TRANSPORT_TCP : TRANSPORT_UDP,
+		                secure_compare_on_event);
 }

@@ -9,6 +9,10 @@
  *        ^  <──────────────────────────┘
  *          a look, at most an hour later, was answered over TLS
  *
+ * TLS that is open and of no use is none: when control questions over it have
+ * failed (prober.h), the root is asked for in clear, and an answer to that ends
+ * TLS as well.  So does no zone that fails, and no server that is down.
+ *
  * Clients' questions do not wait for a look: it has a question of its own.  Each
  * in vain doubles the time to the next, from 10 s to an hour (RFC 7858 s. 3.1).
  *
@@ -31,6 +35,7 @@ enum secure_level {
 };
 
 extern const char *const secure_level_names[];
+extern const char secure_unanswered[];	/* why it is asked in clear though TLS can be opened */
 
 struct channel;
 struct secure_look;
@@ -45,6 +50,7 @@ struct secure {
 	_Atomic bool           off;
 	_Atomic uint32_t       failures;	/* in a row */
 	_Atomic uint64_t       failed_us;	/* when the last of them was; 0: none */
+	_Atomic uint64_t       answered_us;	/* over TLS, the last time; only where that may change */
 	_Atomic uint64_t       look_us;	/* when the next look is due, CLOCK_MONOTONIC */
 };
 
@@ -62,6 +68,8 @@ void secure_on_seen(struct secure *s, enum transport_kind kind, const char *doub
 void secure_on_unseen(struct secure *s, const char *why, uint64_t now_us, uint64_t wait_us);
 /* A question was answered in clear. */
 void secure_on_clear(struct secure *s);
+/* One was answered over TLS. */
+void secure_on_answer(struct secure *s, uint64_t now_us);
 /* The network has changed: nothing is known any more. */
 void secure_begin_anew(struct secure *s);
 /* Is a look due?  True to one only, until it is over. */
@@ -80,5 +88,7 @@ struct secure_look *secure_look_new(struct channel *c);
 void                secure_look_free(struct secure_look *l);	/* NULL is fine */
 /* A question goes out in clear: looks whether it still has to, if that is due. */
 void                secure_look_if_due(struct secure_look *l, uint64_t now_us);
+/* It fails control questions: if that was over TLS, looks whether it answers in clear.  NULL is fine. */
+void                secure_compare(struct secure_look *l);
 
 #endif

@@ -347,6 +347,7 @@ static void upgrade_try(struct upgrade *up)
 		if (!up->trial)
 			continue;
 		up->state = UPGRADE_TRYING;
+		up->why = secure_unanswered;	/* unless none can be opened */
 		up->name = (struct dns_name){ .len = 1 };
 		if (upgrade_ask(up, up->trial, upstream_stream(up->trial->upstream), DNS_NS) == 0)
 			return;
@@ -408,6 +409,20 @@ static void upgrade_on_records(struct upgrade *up, const struct dns_answer *a)
 	upgrade_try(up);
 }
 
+static void upgrade_on_trial(struct upgrade *up, enum exchange_event event)
+{
+	bool again;
+
+	if (exchange_finds_well(&up->exchange, event, &again)) {
+		upgrade_use(up);
+	} else if (!again) {
+		up->state = UPGRADE_RESTING;
+		upgrade_end_trial(up);
+		up->at++;
+		upgrade_try(up);
+	}
+}
+
 static void upgrade_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
                              const struct dns_name *target)
 {
@@ -416,15 +431,8 @@ static void upgrade_on_event(struct exchange *x, enum exchange_event event, cons
 	(void)target;
 	if (event == EXCHANGE_CASE)
 		return;
-	if (up->state == UPGRADE_TRYING && event != EXCHANGE_LOST) {
-		upgrade_use(up);
-		return;
-	}
 	if (up->state == UPGRADE_TRYING) {
-		up->state = UPGRADE_RESTING;
-		upgrade_end_trial(up);
-		up->at++;
-		upgrade_try(up);
+		upgrade_on_trial(up, event);
 		return;
 	}
 	if (event == EXCHANGE_ANSWER)

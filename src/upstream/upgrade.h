@@ -1,7 +1,7 @@
 /* upgrade.h - from clear text to TLS, where the server says that it offers that (DDR, RFC 9462).
  *
  * The server is asked, in clear, for SVCB of _dns.resolver.arpa.  Of what it
- * names, in its order, the first is taken that speaks DoT or DoH, answers, and
+ * names, in its order, the first is taken that speaks DoT or DoH, answers well, and
  * has a certificate for the very address that was asked (s. 4.2); or is at that
  * address, and that is a private one, for which there are no certificates
  * (s. 4.3).  From then on questions go there.  When its records end, or it fails,

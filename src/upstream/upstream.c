@@ -173,9 +173,9 @@ struct channel *channel_new(struct upstream *u, const struct upstream_env *env)
 	c->stats = &u->stats[env->worker];
 	c->ways = atomic_load(&u->ways);
 	c->prober = prober_new(c);
-	c->look = u->conf.opportunistic ? secure_look_new(c) : NULL;
+	c->look = u->secure.may_change ? secure_look_new(c) : NULL;
 	c->upgrade = u->conf.upgrade ? upgrade_new(c) : NULL;
-	if (!c->prober || (u->conf.opportunistic && !c->look) || (u->conf.upgrade && !c->upgrade)) {
+	if (!c->prober || (u->secure.may_change && !c->look) || (u->conf.upgrade && !c->upgrade)) {
 		channel_unref(c);
 		return NULL;
 	}

@@ -115,7 +115,7 @@ struct channel {
 	struct prober             *prober;
 	struct upgrade            *upgrade;	/* for one that is to be upgraded; or NULL */
 	struct channel            *of;		/* whose designated server this is; borrowed; NULL: nobody's */
-	struct secure_look        *look;	/* whether TLS may be had again; NULL: there is no question of it */
+	struct secure_look        *look;	/* whether TLS may be had again, or is of use; NULL: there is no question */
 	struct transport          *transport[TRANSPORT_KINDS];	/* NULL: not yet */
 	uint32_t                   ways;	/* upstream->ways, as seen last */
 	uint32_t                   moves;	/* upstream->moves, when the transports were aimed */

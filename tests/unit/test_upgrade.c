@@ -2,6 +2,7 @@
 #include "ask_rig.h"
 
 #include "net/tls_peer.h"
+#include "upstream/prober.h"
 #include "upstream/upgrade.h"
 
 #include <errno.h>
@@ -231,6 +232,89 @@ static void test_tries_again_in_time(void **state)
 	assert_true(ask_finds_due());
 }
 
+/* Two names fail, and then what there is of control questions. */
+static void suspect(void)
+{
+	prober_failed(w.c, HEALTH_SILENT, 1);
+	prober_failed(w.c, HEALTH_SILENT, 2);
+}
+
+/* TLS is open, and nothing comes back: left for clear text, as long as that works, and tried again later. */
+static void test_opens_but_says_nothing(void **state)
+{
+	(void)state;
+	upgrade_to(1, 300);
+	suspect();
+	rig_pass(&w.rig, 1500);
+	assert_false(upstream_is_clear(w.up));		/* silent in clear as well: no reason to leave */
+	assert_true(rig_count(&w.rig, PLAIN, DNS_NS) > 0);
+	reply_root(PLAIN);
+	assert_true(upstream_is_clear(w.up));
+	assert_ptr_equal(atomic_load(&w.up->secure.doubt), secure_unanswered);
+	assert_false(ask_finds_due());
+	rig_pass(&w.rig, 10000);
+	assert_true(ask_finds_due());
+	designates(1, 300);
+	rig_lose(&w.rig, 1, DNS_NS, -ETIMEDOUT);
+	assert_true(upstream_is_clear(w.up));
+	assert_ptr_equal(atomic_load(&w.up->secure.doubt), secure_unanswered);
+}
+
+/* The same, when all that comes back are failures. */
+static void test_answers_with_failures(void **state)
+{
+	static const unsigned rcodes[] = { DNS_REFUSED, DNS_SERVFAIL };
+
+	(void)state;
+	upgrade_to(1, 300);
+	suspect();
+	rig_pass(&w.rig, 10);
+	reply(1, DNS_SVCB, DNS_REFUSED, 0, NULL, 0);	/* the last question that was answered well … */
+	assert_int_equal(rig_count(&w.rig, PLAIN, DNS_NS), 0);
+	reply(1, DNS_NS, DNS_REFUSED, 0, NULL, 0);
+	reply_root(PLAIN);
+	assert_true(upstream_is_clear(w.up));
+	for (unsigned i = 0; i < 2; i++) {
+		rig_pass(&w.rig, 5 * MINUTE);
+		assert_true(ask_finds_due());
+		designates(1, 300);
+		reply(1, DNS_NS, rcodes[i], 0, NULL, 0);
+		assert_true(upstream_is_clear(w.up));
+	}
+}
+
+/* Whoever rejects EDNS is asked again without, and may work. */
+static void test_rejects_edns(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(ask_finds_due());
+		designates(1, 300);
+		reply(1, DNS_NS, DNS_FORMERR, 0, NULL, 0);
+		assert_true(upstream_is_clear(w.up));
+		if (i)
+			reply_root(1);
+		else
+			reply(1, DNS_NS, DNS_FORMERR, 0, NULL, 0);
+		assert_int_equal(upstream_is_clear(w.up), !i);
+		rig_pass(&w.rig, 5 * MINUTE);
+	}
+}
+
+/* An answer over TLS that comes in between: it works. */
+static void test_was_only_late(void **state)
+{
+	(void)state;
+	upgrade_to(1, 300);
+	ask(1);
+	suspect();
+	rig_pass(&w.rig, 1500);
+	reply_address(1);
+	assert_int_equal(w.asked[1].answers, 1);
+	reply_root(PLAIN);
+	assert_false(upstream_is_clear(w.up));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -239,6 +323,10 @@ int main(void)
 		TEST(test_retired_goes_with_its_last_question),
 		TEST(test_tries_again),
 		TEST(test_tries_again_in_time),
+		TEST(test_opens_but_says_nothing),
+		TEST(test_answers_with_failures),
+		TEST(test_rejects_edns),
+		TEST(test_was_only_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
