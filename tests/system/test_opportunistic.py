@@ -16,7 +16,7 @@ import pytest
 import harness
 from authority import Authority
 from clockshim import clock, clock_library, module_clock  # noqa: F401
-from harness import SERVFAIL, Opt, Upstream, fresh_name
+from harness import REFUSED, SERVFAIL, Opt, Upstream, fresh_name
 from secure import NAME, DohUpstream, DotUpstream, larder_over
 
 BOTH = pytest.mark.parametrize("kind", [DotUpstream, DohUpstream],
@@ -252,6 +252,35 @@ def test_tls_06_tls_comes_back(kind, clear, cert, ca, clock):    # noqa: F811
             server.stop()
             assert_answered(larder, within=2 * AT_ONCE)
             assert upstream_of(larder)["level"] == "clear"
+
+
+USELESS = {
+    "silence": lambda ctx: None,
+    "refused": lambda ctx: ctx.send(harness.reply(ctx.msg, rcode=REFUSED)),
+}
+
+
+@pytest.mark.parametrize("says", USELESS)
+def test_tls_05_opens_in_vain(says, clear, cert, ca, clock):    # noqa: F811
+    """TLS-05: TLS opens, but no question over it is answered well: clear
+    text, which works, and so it stays until TLS is of use."""
+    with DotUpstream(cert, ca, host=clear.host) as server, larder_over(
+            conf_of(clear, ca, server.port), env=clock.env) as larder:
+        server.handler, server.knows_root = USELESS[says], False
+        eventually(lambda: larder.ask(fresh_name(), timeout=6) and
+                   upstream_of(larder)["level"] == "clear",
+                   "asked over TLS still", timeout=20)
+        assert "over TLS are not answered" in upstream_of(larder)["doubt"]
+        assert_answered(larder)
+        heard = server.heard
+        clock.pass_by(11)
+        eventually(lambda: assert_answered(larder) and server.heard > heard,
+                   "no look")
+        server.handler, server.knows_root = harness.answer_default, True
+        clock.pass_by(3601)
+        eventually(lambda: assert_answered(larder) and
+                   upstream_of(larder)["level"] == "authenticated",
+                   "TLS was not seen")
 
 
 def test_tls_09_tickets_of_the_unauthenticated(clear, ca, cert):
