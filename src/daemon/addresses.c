@@ -83,12 +83,12 @@ void addresses_begin(FILE *f)
 
 void addresses_add(FILE *f, const char *name, const struct addr_list *l)
 {
-	char text[ADDR_TEXT_MAX];
+	char line[ADDRESSES_LINE_MAX], text[ADDR_TEXT_MAX];
+	long at = ftell(f);
+	int  len = snprintf(line, sizeof line, "%s", name);
 
-	if (!l->count)
-		return;
-	fputs(name, f);
-	for (unsigned i = 0; i < l->count; i++)
-		fprintf(f, " %s", addr_format_host(&l->at[i], text));
-	fputc('\n', f);
+	for (unsigned i = 0; i < l->count && (size_t)len < sizeof line; i++)
+		len += snprintf(line + len, sizeof line - (size_t)len, " %s", addr_format_host(&l->at[i], text));
+	if (l->count && at >= 0 && (size_t)len < sizeof line && (size_t)at + (size_t)len + 1 <= ADDRESSES_TEXT_MAX)
+		fprintf(f, "%s\n", line);
 }

@@ -22,6 +22,7 @@ bool addresses_are_sound(const char *text, size_t len);
 /* False: a sound text says nothing of this name. */
 bool addresses_find(const char *text, size_t len, const char *name, struct addr_list *out);
 
+/* A line that would make the text longer than ADDRESSES_TEXT_MAX, which nobody reads, is left out. */
 void addresses_begin(FILE *f);
 void addresses_add(FILE *f, const char *name, const struct addr_list *l);
 

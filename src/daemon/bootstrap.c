@@ -52,6 +52,7 @@ struct bootstrap {
 	const struct conf   *conf;	/* as long as setup is */
 	struct setup        *setup;	/* a reference */
 	struct plan          plan;
+	char                *dir;	/* the state directory, as it was at the start; NULL: nothing is kept */
 	char                *kept;	/* what lies in the state directory, as far as we know; NULL: nothing */
 	size_t               kept_len;
 	bool                 said;	/* that nothing can be kept */
@@ -145,16 +146,16 @@ static char *bootstrap_write(const struct bootstrap *b, size_t *len)
 static void bootstrap_keep(struct bootstrap *b)
 {
 	size_t len;
-	char  *text = b->conf->state_directory ? bootstrap_write(b, &len) : NULL;
+	char  *text = b->dir ? bootstrap_write(b, &len) : NULL;
 	int    err;
 
 	if (!text || (b->kept && len == b->kept_len && !memcmp(text, b->kept, len))) {
 		free(text);
 		return;
 	}
-	err = keep_write(b->conf->state_directory, FILE_NAME, text, len);
+	err = keep_write(b->dir, FILE_NAME, text, len);
 	if (err < 0 && !b->said)
-		log_info("addresses of upstreams cannot be kept in %s: %s", b->conf->state_directory, strerror(-err));
+		log_info("addresses of upstreams cannot be kept in %s: %s", b->dir, strerror(-err));
 	b->said |= err < 0;
 	free(b->kept);
 	b->kept = text;
@@ -167,11 +168,11 @@ static const char *bootstrap_bad_file(int err)
 	       err == -EBADMSG || err == -EFBIG || err == -ENODATA ? "it is not a list of addresses" : strerror(-err);
 }
 
-static void bootstrap_recall(struct bootstrap *b, const char *dir)
+static void bootstrap_recall(struct bootstrap *b)
 {
 	char       *text = NULL;
 	size_t      len = 0;
-	int         err = dir ? keep_read(dir, FILE_NAME, ADDRESSES_TEXT_MAX, &text, &len) : -ENOENT;
+	int         err = b->dir ? keep_read(b->dir, FILE_NAME, ADDRESSES_TEXT_MAX, &text, &len) : -ENOENT;
 
 	if (err == 0 && !addresses_are_sound(text, len)) {
 		free(text);
@@ -179,7 +180,7 @@ static void bootstrap_recall(struct bootstrap *b, const char *dir)
 	}
 	if (err < 0) {
 		if (err != -ENOENT)
-			log_warning("%s/%s is not used: %s", dir, FILE_NAME, bootstrap_bad_file(err));
+			log_warning("%s/%s is not used: %s", b->dir, FILE_NAME, bootstrap_bad_file(err));
 		return;
 	}
 	free(b->kept);
@@ -356,7 +357,7 @@ int bootstrap_configure(struct bootstrap *b, const struct conf *conf, struct set
 	if (!bootstrap_make_room(b, setup))
 		return -ENOMEM;
 	if (b->upstream_env.scrub)
-		bootstrap_recall(b, conf->state_directory);
+		bootstrap_recall(b);
 	if (!bootstrap_plan(b, conf, setup, &plan)) {
 		plan_done(&plan);
 		return -ENOMEM;
@@ -436,6 +437,11 @@ struct bootstrap *bootstrap_new(const struct bootstrap_env *env)
 	if (!b)
 		return NULL;
 	b->env = *env;
+	b->dir = env->state_directory ? strdup(env->state_directory) : NULL;
+	if (env->state_directory && !b->dir) {
+		free(b);
+		return NULL;
+	}
 	b->wake_at_ms = UINT64_MAX;
 	rng_init(&b->rng, NULL, NULL);
 	timers_init(&b->timers, bootstrap_now_us() / 1000);
@@ -482,5 +488,6 @@ void bootstrap_free(struct bootstrap *b)
 	setup_unref(b->setup);
 	dns_scrub_free(b->upstream_env.scrub);
 	free(b->kept);
+	free(b->dir);
 	free(b);
 }

@@ -22,6 +22,7 @@ struct bootstrap_env {
 	const int  *route_fd;		/* of netway_open(), or a negative number: then no way is looked up */
 	void      (*placed)(void *arg);	/* an upstream is somewhere else than before */
 	void       *arg;
+	const char *state_directory;	/* as it is at the start, whatever the configuration says later; copied; or NULL */
 };
 
 /* NULL: no memory. */

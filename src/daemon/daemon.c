@@ -602,6 +602,7 @@ static struct bootstrap *daemon_make_bootstrap(struct daemon *d)
 		.route_fd = &d->netwatch.ask_fd,
 		.placed = daemon_on_placed,
 		.arg = d,
+		.state_directory = d->conf->state_directory,
 	};
 
 	return bootstrap_new(&env);

@@ -415,6 +415,29 @@ def test_bad_kept_file_is_ignored(server, book, spoil):
         assert len(said) == 1, lard.log()
 
 
+def test_another_state_directory_counts_at_the_next_start(server, book,
+                                                          tmp_path):
+    """A reload changes neither where addresses are kept nor what is read: the
+    next start does."""
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    book.hosts["new.example."] = ["127.0.0.1"]
+    with larder(book, [by_name(server.port)]) as lard:
+        assert until(kept(lard).exists)
+        lard.rewrite({"state-directory": str(other), "log-level": "info",
+                      "bootstrap": [f"udp://{book.url}"], "forward": [
+                          by_name(server.port),
+                          by_name(server.port, host="new.example")]})
+        done = lard.ctl("reload")
+        assert done.returncode == 0, done.stderr
+        assert "takes effect at the next start" in lard.log()
+        assert until(lambda: "new.example" in kept(lard).read_text())
+        assert not (other / "addresses").exists()
+        lard.stop()
+        lard.start()
+        assert until((other / "addresses").exists)
+
+
 # --- again --------------------------------------------------------------------
 
 def test_upstream_that_moves_is_found(book):

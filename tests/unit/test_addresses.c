@@ -43,6 +43,28 @@ static void test_there_and_back(void **state)
 	free(text);
 }
 
+/* What is written is not longer than what is read: the rest is left out, line by line. */
+static void test_bounded(void **state)
+{
+	struct addr_list a = LIST("2001:db8::53", "192.0.2.53"), l;
+	char            *text, name[32];
+	size_t           len;
+	FILE            *f = open_memstream(&text, &len);
+
+	(void)state;
+	addresses_begin(f);
+	for (unsigned i = 0; i < 10000; i++) {
+		snprintf(name, sizeof name, "dot%u.example", i);
+		addresses_add(f, name, &a);
+	}
+	fclose(f);
+	assert_true(len <= ADDRESSES_TEXT_MAX && len > ADDRESSES_TEXT_MAX - 64);
+	assert_true(addresses_are_sound(text, len));
+	assert_true(addresses_find(text, len, "dot5000.example", &l));
+	assert_false(addresses_find(text, len, name, &l));
+	free(text);
+}
+
 static void test_not_sound(void **state)
 {
 	static const char *const texts[] = {
@@ -92,6 +114,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_not_sound),
 		cmocka_unit_test(test_random),
 	};
