@@ -26,14 +26,40 @@ static struct tls_peer **tickets_peers(const struct conf *conf)
 	return peers;
 }
 
-static uint64_t tickets_changes(const struct conf *conf)
-{
-	uint64_t n = 0;
+/* One peer, and how often its tickets had changed: with the reference that makes it the same peer for sure. */
+struct tickets_seen {
+	struct tls_peer *peer;		/* NULL: this upstream has none */
+	uint32_t         changes;
+};
 
-	for (size_t i = 0; i < conf->upstream_count; i++)
-		if (conf->upstreams[i].tls)
-			n += tls_peer_ticket_changes(conf->upstreams[i].tls);
-	return n;
+static void tickets_seen_free(struct tickets_seen *seen, size_t n)
+{
+	for (size_t i = 0; seen && i < n; i++)
+		tls_peer_unref(seen[i].peer);
+	free(seen);
+}
+
+/* As it is now; NULL: no memory. */
+static struct tickets_seen *tickets_look(struct tls_peer *const *peers, size_t n)
+{
+	struct tickets_seen *seen = calloc(n + 1, sizeof *seen);
+
+	for (size_t i = 0; seen && i < n; i++)
+		if (peers[i])
+			seen[i] = (struct tickets_seen){ tls_peer_ref(peers[i]), tls_peer_ticket_changes(peers[i]) };
+	return seen;
+}
+
+/* Where nothing was written yet, nothing is there of those that have had no ticket. */
+static bool tickets_are_written(const struct tickets *t, const struct tickets_seen *now, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct tickets_seen *then = t->written && i < t->written_count ? &t->written[i] : NULL;
+
+		if (then ? then->peer != now[i].peer || then->changes != now[i].changes : now[i].changes != 0)
+			return false;
+	}
+	return !t->written || t->written_count == n;
 }
 
 static void tickets_note(struct tickets *t, int err)
@@ -43,23 +69,40 @@ static void tickets_note(struct tickets *t, int err)
 	t->failed = err < 0;
 }
 
-static void tickets_save(struct tickets *t)
+static int tickets_write(const struct tickets *t, struct tls_peer *const *peers, size_t n)
 {
-	const struct conf *conf = *t->conf;
-	struct tls_peer  **peers;
-	struct outbox      out = { 0 };
-	uint64_t           changes = tickets_changes(conf);
-	int                err;
+	struct outbox out = { 0 };
+	int           err = tls_tickets_write(peers, n, time(NULL), &out);
 
-	if (changes == t->written)
-		return;
-	t->written = changes;
-	peers = tickets_peers(conf);
-	err = peers ? tls_tickets_write(peers, conf->upstream_count, time(NULL), &out) : -ENOMEM;
 	if (!err)
 		err = keep_write(t->dir, TICKETS_FILE, out.len ? (void *)(out.octets + out.at) : "", out.len);
-	tickets_note(t, err);
 	outbox_done(&out);
+	return err;
+}
+
+/* What comes while it is written makes another generation, for the next time. */
+static void tickets_save(struct tickets *t)
+{
+	const struct conf   *conf = *t->conf;
+	size_t               n = conf->upstream_count;
+	struct tls_peer    **peers = tickets_peers(conf);
+	struct tickets_seen *now = peers ? tickets_look(peers, n) : NULL;
+
+	if (now && !tickets_are_written(t, now, n)) {
+		int err = tickets_write(t, peers, n);
+
+		tickets_note(t, err);
+		if (!err) {
+			struct tickets_seen *old = t->written;
+			size_t               old_n = t->written_count;
+
+			t->written = now;
+			t->written_count = n;
+			now = old;
+			n = old_n;
+		}
+	}
+	tickets_seen_free(now, n);
 	free(peers);
 }
 
@@ -105,9 +148,10 @@ void tickets_load(struct tickets *t)
 		return;
 	err = keep_read(t->dir, TICKETS_FILE, TLS_TICKETS_MAX, &octets, &len);
 	if (err == 0) {
-		tickets_take(t, octets, len);
-		free(octets);
 		err = keep_write(t->dir, TICKETS_FILE, "", 0);
+		if (err == 0)
+			tickets_take(t, octets, len);
+		free(octets);
 	}
 	if (err == -EPERM)
 		log_warning("%s/" TICKETS_FILE ": somebody else may have written it, or read it; beginning without TLS "
@@ -121,6 +165,7 @@ void tickets_close(struct tickets *t)
 {
 	if (t->dir)
 		tickets_save(t);
+	tickets_seen_free(t->written, t->written_count);
 	free(t->dir);
 	uv_close((uv_handle_t *)&t->timer, NULL);
 }

@@ -1,7 +1,8 @@
 /* tickets.h - TLS tickets outlive larderd: read at the start, written now and then and at the end.
  *
- * Read once, the file is emptied: a ticket is used once (RFC 8446 s. C.4), even
- * if larderd should not come to write what is left of them.  For the main
+ * Before any is handed out the file is emptied, by an empty one that takes its
+ * place: a ticket is used once (RFC 8446 s. C.4), even if larderd should not come
+ * to write what is left of them.  For the main
  * thread, whose file operations may take a moment.
  */
 #ifndef LARDER_DAEMON_TICKETS_H
@@ -12,12 +13,14 @@
 #include <uv.h>
 
 struct conf;
+struct tickets_seen;
 
 struct tickets {
 	uv_timer_t timer;
 	char      *dir;			/* NULL: nothing is kept */
 	struct conf *const *conf;	/* borrowed: the one in force */
-	uint64_t   written;		/* how often tickets had changed then */
+	struct tickets_seen *written;	/* whose tickets lie there, in which generation; NULL: none were written yet */
+	size_t     written_count;
 	bool       failed;		/* which has been said */
 };
 

@@ -349,6 +349,10 @@ unit_tests += tests/unit/test_activation
 tests_unit_test_activation_SOURCES = tests/unit/test_activation.c tests/unit/unit.h
 tests_unit_test_activation_LDADD = $(unit_libs)
 
+unit_tests += tests/unit/test_tickets
+tests_unit_test_tickets_SOURCES = tests/unit/test_tickets.c tests/unit/unit.h
+tests_unit_test_tickets_LDADD = $(unit_libs)
+
 unit_tests += tests/unit/test_addresses
 tests_unit_test_addresses_SOURCES = tests/unit/test_addresses.c tests/unit/unit.h
 tests_unit_test_addresses_LDADD = $(unit_libs)
