@@ -277,10 +277,15 @@ def test_tls_05_opens_in_vain(says, clear, cert, ca, clock):    # noqa: F811
         eventually(lambda: assert_answered(larder) and server.heard > heard,
                    "no look")
         server.handler, server.knows_root = harness.answer_default, True
-        clock.pass_by(3601)
-        eventually(lambda: assert_answered(larder) and
-                   upstream_of(larder)["level"] == "authenticated",
-                   "TLS was not seen")
+        # The look may have ended only after the first jump, or fall into one.
+        for _ in range(10):
+            clock.pass_by(3601)
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                assert_answered(larder)
+                if upstream_of(larder)["level"] == "authenticated":
+                    return
+        pytest.fail("TLS was not seen")
 
 
 def test_tls_09_tickets_of_the_unauthenticated(clear, ca, cert):
