@@ -68,6 +68,10 @@ def answer(ctx, ttl=300, **kw):
     return reply(ctx.msg, [rr(ctx.name, "A", ttl, A[0])], **kw)
 
 
+# Shorter than `resend-after`, which is a second: nobody waited for a timer.
+AT_ONCE = 0.9
+
+
 def asked(larder, **kw):
     name, began = fresh_name(), time.monotonic()
     msg = larder.ask(name, timeout=6, **kw)
@@ -80,7 +84,7 @@ def assert_goes_on(larder, doh, handler):
     doh.handler = handler
     msg, took = asked(larder)
     assert msg is not None and msg.a() == OTHER, msg
-    assert took < 0.28, f"{took:.3f} s: waited for the resend"
+    assert took < AT_ONCE, f"{took:.3f} s: waited for the resend"
     before = len(doh.log)
     doh.handler = harness.answer_default
     for _ in range(20):
@@ -306,25 +310,29 @@ def test_doh_08_cache_control(doh, ttl, control):
 # --- Retry-After ------------------------------------------------------------
 
 def rest(pair, doh, status, value, seconds):
-    """The server says it wants to rest; how often it is asked meanwhile."""
-    doh.handler = lambda ctx: ctx.respond(
-        status, fields=[("retry-after", value)] if value else [])
+    """The server says it wants to rest; how often it is asked within so many
+    seconds of saying so (which larder hears a little later)."""
+    said = []
+
+    def handler(ctx):
+        said.append(time.monotonic())
+        ctx.respond(status, fields=[("retry-after", value)] if value else [])
+
+    doh.handler = handler
     assert asked(pair)[0].a() == OTHER
     doh.handler = harness.answer_default
     doh.clear()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < said[0] + seconds:
         assert asked(pair)[0] is not None
         time.sleep(0.05)
-    return doh.count()
+    return sum(e.t < said[0] + seconds for e in doh.entries())
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_doh_05_retry_after(pair, doh, status):
     """DOH-05: Retry-After 2: no question for two seconds, then again."""
-    assert rest(pair, doh, status, "2", 1.6) == 0
-    time.sleep(0.6)
-    assert asked(pair)[0].a() == A
+    assert rest(pair, doh, status, "2", 1.8) == 0
+    harness.eventually(lambda: asked(pair)[0].a() == A)
 
 
 @pytest.mark.parametrize("value", ["86400", "date"])
@@ -338,8 +346,10 @@ def test_doh_05_long_rests(pair, doh, value):
 
 @pytest.mark.parametrize("value", ["junk", "-1", "", "0", None])
 def test_doh_05_junk(pair, doh, value):
-    """DOH-05: what says nothing is no rest."""
-    assert rest(pair, doh, 429, value, 0.3) > 0
+    """DOH-05: what says nothing is no rest: it is asked again at once, long
+    before the five minutes that are the most."""
+    rest(pair, doh, 429, value, 0)
+    harness.eventually(lambda: asked(pair)[0] and doh.count() > 0)
 
 
 # --- connections and streams ------------------------------------------------
@@ -374,7 +384,7 @@ def test_doh_12_goaway(doh, last):
                 client.send(query(name, id=i))
             got = [client.recv() for _ in names]
         assert all(m is not None and m.a() == A for m in got), got
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < AT_ONCE
         assert asked(larder)[0].a() == A
         assert doh.requests[-1].conn != conn
         again = [r for r in doh.requests if r.conn != conn]
@@ -441,10 +451,11 @@ def test_doh_13_no_streams(doh, second):
     doh.settings[SETTING.MAX_CONCURRENT_STREAMS] = 0
     doh.handler = lambda ctx: ctx.reset_stream(
         h2.errors.ErrorCodes.REFUSED_STREAM)
-    with larder_over(doh, {"url": second.url}) as larder:
+    with larder_over(doh, {"url": second.url},
+                     conf={"resend-after": "300ms"}) as larder:
         for _ in range(8):
             msg, took = asked(larder)
-            assert msg.a() == OTHER and took < 0.5, (msg, took)
+            assert msg.a() == OTHER and took < 2, (msg, took)
     conns = [r.conn for r in doh.requests]
     assert len(conns) == len(set(conns))
 
@@ -462,7 +473,7 @@ def test_doh_13_refused_streams(doh):
     doh.handler = handler
     with larder_over(doh) as larder:
         msg, took = asked(larder)
-        assert msg.a() == A and took < 0.28
+        assert msg.a() == A and took < AT_ONCE
     assert len(doh.log) == 2
 
 
@@ -500,7 +511,7 @@ def test_doh_14_idle_close(cert, ca):
                       idle + 0.01, idle + 0.1):
             time.sleep(pause)
             msg, took = asked(larder)
-            assert msg.a() == A and took < 0.25, (pause, msg, took)
+            assert msg.a() == A and took < AT_ONCE, (pause, msg, took)
 
 
 def test_doh_14_dead_connection(doh):
@@ -514,7 +525,7 @@ def test_doh_14_dead_connection(doh):
         assert msg is not None and msg.a() == A and took < 3, (msg, took)
         for _ in range(3):
             msg, took = asked(larder)
-            assert msg.a() == A and took < 0.5
+            assert msg.a() == A and took < AT_ONCE
 
 
 def test_garbage_after_the_handshake(pair, doh):
@@ -528,12 +539,12 @@ def test_garbage_after_the_handshake(pair, doh):
 def test_300_at_once(doh):
     """Many questions at once share a few connections; each its answer."""
     names = [fresh_name() for _ in range(300)]
-    with larder_over(doh, conf={"resend-after": "1s",
-                                "tcp": {"in-flight": 1000}}) as larder, \
-            larder.tcp() as client:
+    conf = {"tcp": {"in-flight": 1000}, "query-timeout": "20s",
+            "resolve-timeout": "20s"}
+    with larder_over(doh, conf=conf) as larder, larder.tcp() as client:
         for i, name in enumerate(names):
             client.send(query(name, id=i))
-        got = {m.id: m for m in (client.recv() for _ in names)}
+        got = {m.id: m for m in (client.recv(20) for _ in names)}
     for i, name in enumerate(names):
         assert got[i].question[0].text == name and got[i].a() == A
     assert len({r.conn for r in doh.requests}) <= 4
