@@ -25,8 +25,8 @@ import pytest
 import harness
 from authority import Authority
 from clockshim import clock, clock_library, module_clock  # noqa: F401
-from harness import (NXDOMAIN, SERVFAIL, Opt, Upstream, fresh_name,
-                     query, reply, rr)
+from harness import (NXDOMAIN, SERVFAIL, Opt, Upstream, eventually,
+                     fresh_name, query, reply, rr, soon_enough)
 from secure import (NAME, ClientHello, DohUpstream, DotUpstream, Relay,
                     larder_over, streams, tls_records)
 from test_daemon import Varlink
@@ -36,6 +36,11 @@ PADDING, KEEPALIVE = 12, 11
 BOTH = pytest.mark.parametrize("kind", [DotUpstream, DohUpstream],
                                ids=["dot", "doh"])
 A = ["192.0.2.1"]
+# Shorter than `resend-after`, which is a second: nobody waited for a timer.
+AT_ONCE = 0.9
+# Where larder learns, it asks elsewhere after 300 ms at most; a machine with
+# other work adds to that, and whoever does neither waits for longer than this.
+BY_HEDGE = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +106,7 @@ def assert_refused(larder, *servers, says=None, check=None):
     msg, took = asked(larder, opt=Opt())
     assert msg is not None and msg.rcode == SERVFAIL, msg
     assert EDE_TRANSPORT in [code for code, _ in msg.ede], msg.ede
-    assert took < 4.3
+    assert took < 5.5       # `query-timeout` is 4 s
     for each in servers:
         assert each.tried, "no connection was tried"
         assert not each.heard, [str(e.msg) for e in each.log]
@@ -116,13 +121,6 @@ def assert_refused(larder, *servers, says=None, check=None):
         assert len(set(failed.values())) == 1, failed
         assert re.search(rf"certificate (\d+) \({check} \1\)",
                          larder.ctl("stats").stdout)
-
-
-def eventually(check, timeout, what):
-    deadline = time.monotonic() + timeout
-    while not check():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.005)
 
 
 # --- who the server has to be -----------------------------------------------
@@ -264,7 +262,7 @@ def test_tls_02_certificate_changes_while_running(kind, ca, cert):
         server.set_certificate(cert)
         server.start()
         # Refused for a second, then looked at again.
-        eventually(lambda: asked(larder)[0].a() == A, 5, "not used again")
+        eventually(lambda: asked(larder)[0].a() == A, 10, "not used again")
 
 
 # --- what is spoken ---------------------------------------------------------
@@ -492,7 +490,7 @@ def test_tls_08_cut_answers(dot, cut):
                                               "192.0.2.66")]))
 
         dot.handler = handler
-        assert_answered(larder, within=0.25)
+        assert_answered(larder, within=AT_ONCE)
         assert len(dot.log) == 3
         assert dot.log[2].conn != dot.log[1].conn
 
@@ -512,7 +510,7 @@ def test_tls_08_cut_after_the_message(dot, close):
     dot.handler = handler
     with larder_over(dot) as larder:
         for _ in range(5):
-            assert_answered(larder, within=0.25)
+            assert_answered(larder, within=AT_ONCE)
     assert len(dot.hellos) == 5
 
 
@@ -563,14 +561,18 @@ def test_tls_11_idle_close_costs_two_round_trips(kind, cert, ca):
         server.handler = handler
         with larder_over(server.conf(relay.url)) as larder:
             assert_answered(larder)
-            warm = assert_answered(larder)
+            warm = min(assert_answered(larder) for _ in range(3))
             assert 2 * delay <= warm
-            for _ in range(2):
+
+            def cold():
                 conn = server.log[-1].conn
-                eventually(lambda: conn in server.closed, 3, "still open")
+                eventually(lambda: conn in server.closed, 10, "still open")
                 time.sleep(2 * delay)       # the news reaches larder
-                assert_answered(larder, within=warm + 2 * 2 * delay + 0.05)
+                took = assert_answered(larder)
                 assert server.log[-1].conn != conn
+                return took
+
+            soon_enough(cold, warm + 2 * 2 * delay + 0.05, 6)
 
 
 @BOTH
@@ -584,7 +586,7 @@ def test_tls_11_silently_lost_with_another_upstream(kind, server, upstream):
             assert_answered(larder)
         relay.lose_all()
         for _ in range(3):
-            assert_answered(larder, within=0.5)
+            assert_answered(larder, within=BY_HEDGE)
 
 
 @BOTH
@@ -597,7 +599,7 @@ def test_tls_11_silently_lost_and_alone(kind, server):
             assert_answered(larder)
         relay.lose_all()
         for _ in range(4):
-            assert_answered(larder, within=0.5)
+            assert_answered(larder, within=BY_HEDGE)
         assert len(relay.passages) == 2
 
 
@@ -611,7 +613,7 @@ def test_tls_11_after_suspend(kind, server, clock):    # noqa: F811
         relay.lose_all()
         clock.advance(120)
         time.sleep(0.2)             # a loop has to turn to see it
-        assert_answered(larder, within=0.5)
+        assert_answered(larder, within=AT_ONCE)
 
 
 @BOTH
@@ -629,7 +631,7 @@ def test_tls_11_stopped_for_two_minutes(kind, server, clock):    # noqa: F811
                 clock.pass_by(120)
             finally:
                 os.kill(larder.pid, signal.SIGCONT)
-            assert_answered(larder, within=0.5)
+            assert_answered(larder, within=AT_ONCE)
         assert len(relay.passages) >= 3
 
 
@@ -653,30 +655,27 @@ def test_tls_11_a_minute_of_idleness(kind, cert, ca, clock):    # noqa: F811
         def conn():
             return server.log[-1].conn
 
-        def best(rounds, prepare=lambda: None):
-            """What the machine adds to one of three it hardly adds to all."""
-            took = []
-            for _ in range(rounds):
-                prepare()
-                took.append(assert_answered(larder))
-            return min(took)
+        def after_29_s():
+            clock.pass_by(29)
+            return assert_answered(larder)
 
-        def idle_and_closed():
+        def after_a_close():
             clock.pass_by(10)
             was = conn()
             contexts[-1].close()
-            eventually(lambda: was in server.closed, 3, "still open")
+            eventually(lambda: was in server.closed, 10, "still open")
             time.sleep(2 * delay)       # the news reaches larder
             clock.pass_by(50)
+            return assert_answered(larder)
 
         server.handler = handler
         assert_answered(larder)
-        warm = best(3)
+        warm = min(assert_answered(larder) for _ in range(3))
         assert trip <= warm
         was = conn()
-        assert best(3, lambda: clock.pass_by(29)) < warm + 0.6 * trip
+        soon_enough(after_29_s, warm + 0.6 * trip, 6)
         assert conn() == was
-        assert best(3, idle_and_closed) < warm + 2 * trip + 0.6 * trip
+        soon_enough(after_a_close, warm + 2 * trip + 0.6 * trip, 6)
         assert conn() != was
 
 
@@ -696,11 +695,12 @@ def test_failover_from_a_broken_upstream(kind, cert, ca, server):
                        "ca": str(ca.path)},
         }
         for what, conf in broken.items():
-            with larder_over(conf, server) as larder:
+            with larder_over(conf, server,
+                             conf={"resend-after": "300ms"}) as larder:
                 for _ in range(3):
                     msg, took = asked(larder)
                     assert msg.a() == A, (what, msg)
-                    assert took < 0.3 + 0.15, (what, took)
+                    assert took < BY_HEDGE, (what, took)
         listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -888,7 +888,7 @@ def test_closes_after_two_idle_seconds(kind, cert, ca):
         assert_answered(larder)
         for pause in (idle - 0.02, idle, idle + 0.02):
             time.sleep(pause)
-            assert_answered(larder, within=0.25)
+            assert_answered(larder, within=AT_ONCE)
 
 
 def test_failures_and_handshakes_are_counted(cert, ca, dot):
@@ -970,7 +970,10 @@ def test_connections_are_bounded_and_closed(kind, cert, ca):
 
         server.handler = handler
         most, asking = 0, larder.udp_socket()
-        for _ in range(40):
+        turn, deadline = 0, time.monotonic() + 10
+        while turn < 40 or (len(server.hellos) <= 10
+                            and time.monotonic() < deadline):
+            turn += 1
             for _ in range(3):
                 asking.send(query(fresh_name()))
             time.sleep(0.02)
@@ -978,25 +981,26 @@ def test_connections_are_bounded_and_closed(kind, cert, ca):
         assert len(server.hellos) > 10, "no connection was opened anew"
         assert most <= 6, most
         server.stop()
-        eventually(lambda: not streams(larder, server.port), 5, "left open")
+        eventually(lambda: not streams(larder, server.port), 10, "left open")
         asking.close()
         eventually(lambda: len(os.listdir(f"/proc/{larder.pid}/fd")) <= fds,
-                   5, "descriptors")
+                   10, "descriptors")
 
 
 def in_two_pieces(ctx):
-    """The first of the answer at once, the rest a fifth of a second later."""
+    """The first of the answer at once, the rest so much later that no other
+    work of the machine hides it."""
     message = reply(ctx.msg, [rr(ctx.name, "A", 300, "192.0.2.1")])
 
     def late():
-        time.sleep(0.2)
+        time.sleep(0.4)
         yield message
 
     if hasattr(ctx, "respond"):
         ctx.respond(body=late())
         return
     ctx.send_raw(frame(message)[:7])
-    time.sleep(0.2)
+    time.sleep(0.4)
     ctx.send_raw(frame(message)[7:])
 
 
@@ -1014,7 +1018,7 @@ def test_stages_are_timed(kind, server):
         assert upstream["connect"]["count"] == 2
         assert upstream["handshake"]["count"] == 1
         assert upstream["resumption"]["count"] == 1
-        assert upstream["exchange"]["p50_us"] > 170000
+        assert upstream["exchange"]["p50_us"] > 340000
         assert (upstream["first_octet"]["count"]
                 == upstream["exchange"]["count"])
         assert upstream["first_octet"]["p50_us"] < (

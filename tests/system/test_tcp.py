@@ -26,11 +26,14 @@ import harness
 import secure
 from authority import Authority
 from harness import (FORMERR, NOERROR, NOTIMP, REFUSED, SERVFAIL, Larder, Opt,
-                     Upstream, fresh_name, parse, query, reply, rr)
+                     Upstream, eventually, fresh_name, parse, query, reply, rr)
 from secure import DotUpstream, larder_over
 
 KEEPALIVE = 11      # EDNS option (RFC 7828)
 IDLE_S = 0.5        # tcp: idle: of the impatient daemon
+LATE_S = 1.5        # what a busy machine may add to that
+# Shorter than `resend-after`, which is a second: nobody waited for a timer.
+AT_ONCE = 0.9
 
 
 # --- what the tests look with -----------------------------------------------
@@ -96,13 +99,6 @@ def held(port, peer=None):
     return count
 
 
-def eventually(check, timeout, what):
-    deadline = time.monotonic() + timeout
-    while not check():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
 def data_segments_in(sock):
     """tcpi_data_segs_in: how many segments with data came in."""
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
@@ -123,7 +119,7 @@ def ask_keepalive(conn, name):
     return conn.recv()
 
 
-def receive_all(conn, n, timeout=5):
+def receive_all(conn, n, timeout=10):
     """n messages by ID; fewer fail the test."""
     deadline, got = time.monotonic() + timeout, {}
     while len(got) < n:
@@ -212,22 +208,23 @@ def test_tcp_03_several_queries_in_one_segment(larder, fresh):
 def test_tcp_04_replies_leave_as_they_are_ready(larder, upstream, fresh):
     """TCP-04: slow first, hit second: the second reply comes first."""
     slow, quick, hit = fresh("slow"), fresh(), fresh()
+    waiting = []
 
     def handler(ctx):
         if ctx.name == slow:
-            ctx.send_later(0.5, own_reply(ctx))
+            waiting.append(ctx)
         else:
             answer_own(ctx)
 
     upstream.handler = handler
     assert_own(larder.ask(hit), hit)
     with larder.tcp() as conn:
-        began = time.monotonic()
         conn.send_raw(b"".join(framed(query(n, id=i))
                                for i, n in ((1, slow), (2, hit), (3, quick))))
-        early = receive_all(conn, 2)
-        assert time.monotonic() - began < 0.4
+        early = receive_all(conn, 2, timeout=3)     # SERVFAIL is due after 4
         assert set(early) == {2, 3}
+        for ctx in waiting:
+            answer_own(ctx)
         late = conn.recv()
     assert late is not None and late.id == 1
     assert_own(late, slow)
@@ -282,7 +279,7 @@ def test_tcp_06_half_close(larder, upstream, fresh):
         got = receive_all(conn, 4)
         for i, name in names.items():
             assert_own(got[i], name)
-        assert conn.is_closed(1), "replies sent, yet still open"
+        assert conn.is_closed(5), "replies sent, yet still open"
 
 
 def test_tcp_06_half_close_with_nothing_due(larder, fresh):
@@ -291,15 +288,16 @@ def test_tcp_06_half_close_with_nothing_due(larder, fresh):
         with larder.tcp() as conn:
             conn.send_raw(octets)
             conn.shutdown()
-            assert conn.is_closed(1), octets
+            assert conn.is_closed(5), octets
     larder.alive()
 
 
 @pytest.mark.parametrize("how", ["RST", "FIN"])
 def test_tcp_07_client_gone(larder, upstream, fresh, how):
     """TCP-07: C leaves during the wait: the result is cached all the same."""
-    upstream.handler = lambda ctx: ctx.send_later(0.2, own_reply(ctx))
-    name = fresh()
+    waiting = []
+    upstream.handler = waiting.append
+    name, beside = fresh(), fresh()
     conn = larder.tcp()
     conn.send(query(name))
     upstream.wait(1, name=name)
@@ -307,11 +305,16 @@ def test_tcp_07_client_gone(larder, upstream, fresh, how):
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                              struct.pack("ii", 1, 0))
     conn.close()
-    time.sleep(0.3)
-    began = time.monotonic()
+    upstream.handler = answer_own
+    assert_own(larder.ask(beside), beside)      # it has seen the end by then
+    entries = larder.stats()["cache"]["entries"]
+    for ctx in waiting:
+        answer_own(ctx)
+    eventually(lambda: larder.stats()["cache"]["entries"] > entries, 10,
+               "not in the cache")
+    before = upstream.count(name)       # 1, if all this took under a second
     assert_own(larder.ask(name), name)
-    assert time.monotonic() - began < 0.15, "not from the cache"
-    assert upstream.count(name) == 1
+    assert upstream.count(name) == before
 
 
 def test_tcp_08_idle_runs_from_the_last_message(impatient, fresh):
@@ -328,21 +331,28 @@ def test_tcp_08_idle_runs_from_the_last_message(impatient, fresh):
                 break
         took = time.monotonic() - began
         assert conn.is_closed(0.01), f"open after {took:.2f} s of octets"
-    assert IDLE_S * 0.8 < took < IDLE_S + 0.4
+    # With each octet as a sign of life it would be a tenth of a second for
+    # each of the stream.
+    assert IDLE_S * 0.8 < took < IDLE_S + LATE_S < len(stream) * 0.1
 
 
 def test_tcp_08_idle_of_a_silent_connection(impatient, fresh):
     """TCP-08: without any octet closed after TCP_IDLE; a message renews it."""
-    with impatient.tcp() as silent, impatient.tcp() as talking:
-        began = time.monotonic()
-        time.sleep(IDLE_S * 0.6)
-        talking.send(query(fresh()))
-        assert talking.recv() is not None
-        renewed = time.monotonic()
-        assert silent.is_closed(1)
-        assert IDLE_S * 0.8 < time.monotonic() - began < IDLE_S + 0.3
-        assert talking.is_closed(1)
-        assert IDLE_S * 0.8 < time.monotonic() - renewed < IDLE_S + 0.3
+    for _ in range(5):
+        with impatient.tcp() as silent, impatient.tcp() as talking:
+            began = time.monotonic()
+            time.sleep(IDLE_S * 0.6)
+            renewed = time.monotonic()
+            with contextlib.suppress(OSError):
+                talking.send(query(fresh()))
+            if talking.recv() is None and renewed - began > IDLE_S * 0.7:
+                continue        # we overslept
+            assert silent.is_closed(5)
+            assert IDLE_S * 0.8 < time.monotonic() - began < IDLE_S + LATE_S
+            assert talking.is_closed(5)
+            assert IDLE_S * 0.8 < time.monotonic() - renewed < IDLE_S + LATE_S
+            return
+    raise AssertionError("closed before its time, five times")
 
 
 def test_tcp_08_a_question_in_work_is_not_idle(impatient, upstream, fresh):
@@ -371,9 +381,9 @@ def test_tcp_09_total_limit(upstream, fresh):
                 if i % 25 == 0:
                     used.send(query(hit))
                     assert used.recv() is not None, f"lost at connection {i}"
-                    assert larder.ask(hit, timeout=1) is not None
-            eventually(lambda: 0 < held(larder.port) <= limit, 2,
-                       f"{held(larder.port)} connections held")
+                    assert larder.ask(hit) is not None
+            eventually(lambda: 0 < held(larder.port) <= limit, 10,
+                       lambda: f"{held(larder.port)} connections held")
             msg = larder.ask_tcp(fresh(), src="127.0.0.2")
             assert msg is not None and msg.a(), msg
             used.send(query(hit))
@@ -394,8 +404,8 @@ def test_tcp_09_limit_per_address():
             with contextlib.ExitStack() as stack:
                 conns = [stack.enter_context(larder.tcp(src="198.51.100.1"))
                          for _ in range(40)]
-                eventually(lambda: 0 < held(larder.port) <= 8, 2,
-                           f"{held(larder.port)} connections held")
+                eventually(lambda: 0 < held(larder.port) <= 8, 10,
+                           lambda: f"{held(larder.port)} connections held")
                 assert sum(not c.is_closed(0.005) for c in conns) <= 8
                 other = larder.ask_tcp(fresh_name(), src="198.51.100.2")
                 assert other is not None and other.a(), other
@@ -407,7 +417,7 @@ def test_tcp_09_limit_per_address():
                     conn.send(query(fresh_name()))
                 for conn in here:
                     assert conn.recv() is not None, "loopback is exempt"
-            eventually(lambda: held(larder.port) == 0, 2, "still held")
+            eventually(lambda: held(larder.port) == 0, 5, "still held")
             again = larder.ask_tcp(fresh_name(), src="198.51.100.1")
             assert again is not None and again.a(), again
 
@@ -455,11 +465,12 @@ def test_tcp_10_setting(upstream, fresh):
         with larder.tcp() as conn:
             conn.send_raw(b"".join(framed(query(n, id=i))
                                    for i, n in names.items()))
-            assert asked.wait(2)
-            time.sleep(0.2)
-            assert len({c.name for c in open_}) == 5
+            assert asked.wait(5)
+            eventually(lambda: len({c.name for c in open_}) >= 5)
             quick = fresh()
             assert_own(larder.ask_tcp(quick), quick)
+            time.sleep(0.1)         # as long as a sixth would need
+            assert len({c.name for c in open_}) == 5
             upstream.handler = answer_own
             for ctx in open_:
                 answer_own(ctx)
@@ -489,10 +500,10 @@ def test_tcp_11_a_client_that_does_not_read(impatient, upstream, fresh):
         sock.connect((impatient.host, impatient.port))
         sock.setblocking(False)
         mine = sock.getsockname()[1]
-        eventually(lambda: held(impatient.port, mine) == 1, 1, "not accepted")
+        eventually(lambda: held(impatient.port, mine) == 1, 5, "not accepted")
         began, peak, pending, sent = time.monotonic(), 0, b"", 0
         closed = False
-        while not closed and time.monotonic() - began < 10:
+        while not closed and time.monotonic() - began < 15:
             try:
                 if sent < 20000 * len(block) // 100:
                     pending = pending or block
@@ -509,7 +520,7 @@ def test_tcp_11_a_client_that_does_not_read(impatient, upstream, fresh):
             closed = closed or held(impatient.port, mine) == 0
         took = time.monotonic() - began
         assert closed, f"still held after {took:.1f} s, {sent} octets taken"
-        assert took < 5, f"closed after {took:.1f} s"
+        assert took < 8, f"closed after {took:.1f} s"     # half a second
         if not is_sanitized(impatient.pid):
             assert peak - before < 8192, f"grew by {peak - before} KiB"
     upstream.reset()
@@ -521,7 +532,7 @@ def test_tcp_12_short_length(larder, upstream, length):
     """TCP-12: a length under 12 closes the connection."""
     with larder.tcp() as conn:
         conn.send_raw(struct.pack("!H", length) + bytes(length))
-        assert conn.recv(0.05) is None
+        assert conn.recv() is None
         assert conn.is_closed(1)
     assert upstream.quiet()
     larder.alive()
@@ -531,7 +542,7 @@ def test_tcp_12_short_length_needs_no_body(larder):
     """TCP-12: the two length octets are enough to know."""
     with larder.tcp() as conn:
         conn.send_raw(b"\0\4")
-        assert conn.is_closed(1)
+        assert conn.is_closed(5)
 
 
 def test_tcp_12_http_request(impatient, upstream):
@@ -539,11 +550,11 @@ def test_tcp_12_http_request(impatient, upstream):
     request = b"GET / HTTP/1.1\r\nHost: larder.example\r\n\r\n"
     with impatient.tcp() as conn:
         conn.send_raw(request)
-        assert conn.recv(0.05) is None
-        assert conn.is_closed(2)
+        assert conn.recv() is None
+        assert conn.is_closed(1)
     with impatient.tcp() as conn:       # as long as "GE" says
         conn.send_raw(request + b"x" * (2 + 0x4745 - len(request)))
-        msg = conn.recv(1)
+        msg = conn.recv()
         if msg is None:
             assert conn.is_closed(1)
         else:
@@ -562,7 +573,7 @@ def test_tcp_12_random_messages(larder, upstream):
                 + rng.randbytes(rng.randrange(7, 200)))
         with larder.tcp() as conn:
             conn.send(body)
-            msg = conn.recv(1)
+            msg = conn.recv()
             if msg is None:
                 assert conn.is_closed(1), body.hex()
             else:
@@ -622,14 +633,15 @@ def test_tcp_14_keepalive_over_udp_is_ignored(larder, upstream, fresh, data):
 def test_tcp_15_stated_timeout_is_the_real_one(impatient, fresh):
     """TCP-15: the value equals the measured close time, in 100 ms units."""
     with impatient.tcp() as conn:
-        msg = ask_keepalive(conn, fresh())
         began = time.monotonic()
+        msg = ask_keepalive(conn, fresh())
         assert msg is not None and msg.a(), msg
         stated = keepalive_of(msg)
         assert stated == round(IDLE_S * 10), msg
-        assert conn.is_closed(2)
+        assert conn.is_closed(5)
         took = time.monotonic() - began
-    assert abs(took - stated / 10) < 0.25, f"closed after {took:.2f} s"
+    assert stated / 10 - 0.05 < took < stated / 10 + LATE_S, (
+        f"closed after {took:.2f} s")
 
 
 def test_tcp_15_never_without_opt(impatient, fresh):
@@ -687,13 +699,13 @@ def test_tcp_18_out_of_descriptors(upstream, fresh):
             time.sleep(0.1)
             before, began = cpu_s(larder.pid), time.monotonic()
             for _ in range(10):
-                msg = larder.ask(hit, timeout=1)
+                msg = larder.ask(hit)
                 assert msg is not None and msg.a(), msg
                 time.sleep(0.06)
             spent = (cpu_s(larder.pid) - before) / (time.monotonic() - began)
             assert spent < 0.3, f"{spent:.0%} of a core while waiting"
             assert larder.ask(fresh(), timeout=5) is not None, "silence"
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 10
         msg = None
         while msg is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
@@ -812,10 +824,10 @@ def test_tcp_20_no_id_twice_at_once(streams, server, fresh):
                 answer_own(each)
 
     server.handler = handler
-    with streams.larder(
-            server, conf={"tcp": {"in-flight": 10000},
-                      "resend-after": "1s"}) as larder:
-        got = ask_all(larder, names, timeout=8)
+    conf = {"tcp": {"in-flight": 10000}, "query-timeout": "30s",
+            "resolve-timeout": "30s"}
+    with streams.larder(server, conf=conf) as larder:
+        got = ask_all(larder, names, timeout=30)
     for name in names:
         assert_own(got[name], name)
     by_conn = collections.defaultdict(list)
@@ -868,7 +880,7 @@ def test_tcp_22_upstream_closes_after_each_reply(streamer, server, fresh):
         name = fresh()
         began = time.monotonic()
         assert_own(streamer.ask(name), name)
-        assert time.monotonic() - began < 0.25
+        assert time.monotonic() - began < AT_ONCE
     # Three at once, of which each connection answers one: TRIES are enough.
     names = [fresh() for _ in range(3)]
     for name, msg in ask_all(streamer, names).items():
@@ -894,7 +906,7 @@ def test_tcp_22_upstream_closes_with_questions_open(streamer, server, fresh, how
     began = time.monotonic()
     for name, msg in ask_all(streamer, names).items():
         assert_own(msg, name)
-    assert time.monotonic() - began < 0.25, "waited for a timer"
+    assert time.monotonic() - began < AT_ONCE, "waited for a timer"
     for name in names:
         sends = server.entries(name)
         assert len(sends) == 2 and sends[0].conn != sends[1].conn, sends
@@ -908,7 +920,7 @@ def test_tcp_22_upstream_that_always_closes(streams, server, fresh):
         began = time.monotonic()
         msg = larder.ask(name, timeout=6)
         assert msg is not None and msg.rcode == SERVFAIL, msg
-        assert time.monotonic() - began < 4.5
+        assert time.monotonic() - began < 5.5       # `query-timeout` is 4 s
         sends = server.entries(name)
         assert 1 < len(sends) <= 3, sends       # TRIES
         assert len({e.conn for e in sends}) == len(sends), "twice on one"
@@ -929,7 +941,7 @@ def test_tcp_23_silent_connection_is_given_up(streams, server, fresh):
             answer_own(ctx)
 
     server.handler = handler
-    with streams.larder(server) as larder:
+    with streams.larder(server, conf={"resend-after": "300ms"}) as larder:
         name = fresh()
         assert_own(larder.ask(name), name)
         names = [fresh() for _ in range(5)]
@@ -938,13 +950,13 @@ def test_tcp_23_silent_connection_is_given_up(streams, server, fresh):
             assert_own(msg, name)
         assert time.monotonic() - began < 3
         # Given up: closed, and no later question goes there.
-        eventually(lambda: first[0] in server.closed, 3, "still open")
+        eventually(lambda: first[0] in server.closed, 5, "still open")
         server.clear()
         for _ in range(5):
             name = fresh()
             began = time.monotonic()
             assert_own(larder.ask(name), name)
-            assert time.monotonic() - began < 0.25
+            assert time.monotonic() - began < AT_ONCE
         assert first[0] not in {e.conn for e in server.log}
 
 
@@ -983,20 +995,20 @@ def test_tcp_24_stated_zero_stops_its_use(streams, server, fresh):
             assert_own(larder.ask(name), name)
         conns = [e.conn for e in server.log]
         assert len(conns) == len(set(conns)) == 4
-        eventually(lambda: set(conns) <= set(server.closed), 1, "left open")
+        eventually(lambda: set(conns) <= set(server.closed), 5, "left open")
 
 
 def test_tcp_25_promised_and_never_sent(streams, fresh):
-    """TCP-25: U promises 65535 octets and stalls, on 200 connections.
+    """TCP-25: U promises 65535 octets and stalls, on 100 connections.
 
-    A server gets one connection at a time, so there are 70 of them, each for
+    A server gets one connection at a time, so there are 40 of them, each for
     a route of its own; every question is tried up to three times.
     """
     def stall(ctx):
         ctx.send_raw(b"\xff\xff" + ctx.wire[:12])
 
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(streams.server()) for _ in range(70)]
+        servers = [stack.enter_context(streams.server()) for _ in range(40)]
         for server in servers:
             server.handler = stall
         good = stack.enter_context(Upstream())
@@ -1021,21 +1033,21 @@ def test_tcp_25_promised_and_never_sent(streams, fresh):
         watcher = threading.Thread(target=watch)
         watcher.start()
         try:
-            got = ask_all(larder, names, timeout=6)
+            got = ask_all(larder, names, timeout=12)
         finally:
             done.set()
             watcher.join()
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 3.9       # the default is 4 s
         assert {m.rcode for m in got.values()} == {SERVFAIL}
         larder.alive()
         opened = sum(len({e.conn for e in s.log}) for s in servers)
         assert opened >= 2 * len(servers), "no question moved to a new one"
         if not is_sanitized(larder.pid):
-            # 200 whole messages at most, had each been received in full.
-            assert max(peak) - before < 200 * 64
+            # 100 whole messages at most, had each been received in full.
+            assert max(peak) - before < 100 * 64
         # The stalled connections are given up, and the servers used again.
         eventually(lambda: all(e.conn in s.closed for s in servers
-                               for e in s.entries()), 8, "left open")
+                               for e in s.entries()), 15, "left open")
         for server in servers:
             server.handler = answer_own
         name = fresh_name("y", "r0.example.")
@@ -1057,4 +1069,4 @@ def test_tcp_25_one_stalled_connection_costs_one_try(streams, server, fresh):
     with streams.larder(server) as larder:
         name = fresh()
         assert_own(larder.ask(name), name)
-        eventually(lambda: stalled[0] in server.closed, 3, "left open")
+        eventually(lambda: stalled[0] in server.closed, 10, "left open")
