@@ -16,8 +16,8 @@ import time
 
 import pytest
 
-from harness import (REFUSED, Larder, Upstream, answer_default, find_binary,
-                     fresh_name, parse, query, reply, rr)
+from harness import (REFUSED, Larder, Upstream, answer_default, eventually,
+                     find_binary, fresh_name, parse, query, reply, rr)
 from test_daemon import Varlink
 
 NAMES = (("CacheLookup", {"name": "a."}), ("CacheDump", {}),
@@ -155,7 +155,7 @@ def test_who_does_not_read_a_dump_costs_nothing_and_is_dropped():
         with Varlink(larder.control) as link, Varlink(larder.control) as other:
             link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             link.send("io.larder.CacheDump", {}, more=True)
-            deadline = time.monotonic() + 14
+            deadline = time.monotonic() + 30
             while time.monotonic() < deadline:
                 assert "version" in other.call("io.larder.Status")["parameters"]
                 if "does not read its replies" in larder.log():
@@ -183,7 +183,7 @@ def test_lookup_counts_no_hit(larder, upstream, fresh):
         assert entry["hits"] == 1 and entry["name"] == name
     assert upstream.count(name) == 1
     done = larder.ctl("cache", "lookup", name, "A")
-    assert re.search(rf"^{re.escape(name)}\t(300|299|298)\tIN\tA\t192\.0\.2\.1$",
+    assert re.search(rf"^{re.escape(name)}\t(300|2[89]\d)\tIN\tA\t192\.0\.2\.1$",
                      done.stdout, re.M), done.stdout
     assert larder.ctl("cache", "lookup", name, "MX").returncode == 1
     assert larder.ctl("cache", "lookup", fresh()).returncode == 1
@@ -292,11 +292,11 @@ def test_trace_is_a_client(larder, upstream, fresh):
 def test_trace_says_which_upstream_is_slow():
     """The try that was waited for in vain, and the one that helped."""
     with Upstream() as first, Upstream() as second:
-        first.handler = slow(0.6)
-        with Larder([first, second]) as larder:
+        first.handler = lambda ctx: None
+        with Larder([first, second], conf={"resend-after": "300ms"}) as larder:
             told = trace(larder, fresh_name())
             check_in_order(told)
-            one, other = told["flight"]["tries"]
+            one, other = told["flight"]["tries"][:2]
             assert one["upstream"].endswith(first.url)
             assert one["result"] == "open" and one["ended_us"] is None
             assert other["upstream"].endswith(second.url)
@@ -308,7 +308,6 @@ def test_trace_says_which_upstream_is_slow():
             verdict = done.stdout.splitlines()[-1]
             assert f"udp://{first.url} did not answer within " in verdict
             assert f"; udp://{second.url} answered in " in verdict
-            time.sleep(0.7)     # the late answers of the first
 
 
 def test_trace_of_failures():
@@ -332,17 +331,24 @@ def test_trace_of_failures():
 def test_trace_joins_and_is_joined(upstream):
     """Whoever asks the same meanwhile shares the flight."""
     with Larder([upstream]) as larder:
-        upstream.handler = slow(0.15)
+        waiting = []
+        upstream.handler = waiting.append
         name = fresh_name()
-        with larder.udp_socket() as sock:
+        with larder.udp_socket() as sock, Varlink(larder.control) as link:
             sock.send(query(name))
             upstream.wait(1, name=name)
-            told = trace(larder, name)
+            before = larder.stats()["gauges"]["waiting"]
+            link.send("io.larder.Trace", {"name": name, "type": "A"})
+            eventually(lambda: larder.stats()["gauges"]["waiting"] > before, 3)
+            for ctx in waiting:
+                answer_default(ctx)
+            told = link.recv()["parameters"]
+            check_in_order(told)
             assert told["outcome"] == "joined" and told["flight"]["joined"]
             assert told["flight"]["tries"][0]["result"] == "answer"
-            sock.settimeout(2)
+            sock.settimeout(6)
             assert parse(sock.recv(4096)).a() == ["192.0.2.1"]
-        assert upstream.count(name) == 1
+        assert larder.stats()["counters"]["flights"] == 1
 
 
 def test_trace_follows_an_alias_to_another_route():
@@ -405,7 +411,8 @@ def test_trace_of_stale_data(upstream):
         assert told["extended_error"] == 3
         assert told["flight"]["unfinished"]
         assert told["flight"]["tries"][0]["result"] == "open"
-        assert 99000 <= told["answered_us"] < 1000000  # a clock of whole ms
+        # A clock of whole ms below, and the time-out of 4 s above.
+        assert 99000 <= told["answered_us"] < 3900000
 
 
 def test_trace_where_only_others_may_ask(upstream):
@@ -418,7 +425,8 @@ def test_trace_where_only_others_may_ask(upstream):
 def test_whoever_orders_traces_and_goes(upstream):
     """Reports for those who have gone are dropped; too many are refused."""
     with Larder([upstream]) as larder:
-        upstream.handler = slow(0.4)
+        waiting = []
+        upstream.handler = waiting.append
         links = []
         for _ in range(40):
             link = Varlink(larder.control)
@@ -430,9 +438,12 @@ def test_whoever_orders_traces_and_goes(upstream):
         assert busy == 8
         for link in links:
             link.sock.close()
+        upstream.handler = answer_default
+        for ctx in waiting:
+            answer_default(ctx)
         with Varlink(larder.control) as link:
             # A call behind a trace waits for it.
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 10
             while link.call("io.larder.Trace", {"name": "a."}).get("error"):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)

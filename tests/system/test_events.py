@@ -39,8 +39,9 @@ def slow_list(larder):
 def test_slow_query_and_why():
     """Who did not answer, who did; hits are not in the list."""
     with Upstream() as first, Upstream() as second:
-        first.handler = slow(0.6)
-        with Larder([first, second], conf={"slow-query": "250ms"}) as larder:
+        first.handler = lambda ctx: None
+        with Larder([first, second], conf={
+                "slow-query": "250ms", "resend-after": "300ms"}) as larder:
             assert slow_list(larder) == {"queries": [], "over_us": 250000,
                                          "dropped": 0}
             assert "no query has taken 250 ms" in larder.ctl("slow").stdout
@@ -60,7 +61,6 @@ def test_slow_query_and_why():
             assert name in told and one["reason"] in told
             told = json.loads(larder.ctl("--json", "slow").stdout)
             assert told["queries"] == [one]
-            time.sleep(0.7)     # the late answer of the first
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be others")
@@ -103,7 +103,7 @@ def test_slow_list_is_bounded_when_all_is_slow(upstream):
         upstream.handler = slow(0.05)
         start = time.monotonic()
         with larder.udp_socket() as sock:
-            sock.settimeout(5)
+            sock.settimeout(10)
             for n in range(400):
                 sock.send(query(fresh_name(), id=n))
                 if n % 50 == 49:
@@ -126,7 +126,7 @@ class Monitor:
 
     def __init__(self, larder, **filters):
         self.link = Varlink(larder.control)
-        self.link.sock.settimeout(5)
+        self.link.sock.settimeout(10)
         self.events, self.dropped = [], 0
         self.link.send("io.larder.Monitor", filters, more=True)
         self.read()
@@ -147,7 +147,7 @@ class Monitor:
         self.dropped += told["dropped"]
         return len(told["events"])
 
-    def until(self, count, seconds=10):
+    def until(self, count, seconds=20):
         """Reads until so many queries are told of, or left out."""
         deadline = time.monotonic() + seconds
         while len(self.events) + self.dropped < count:
@@ -206,9 +206,9 @@ def test_monitor_filters(larder, upstream, fresh):
             Monitor(larder, outcome="hit") as hits, \
             Monitor(larder, client="192.0.2.0/24") as strangers, \
             Monitor(larder, client="127.0.0.0/8") as home, \
-            Monitor(larder, slower_us=30000) as late, \
+            Monitor(larder, slower_us=500000) as late, \
             Monitor(larder, rcode="SERVFAIL") as failing:
-        upstream.handler = slow(0.05)
+        upstream.handler = slow(0.6)
         larder.ask(top)
         larder.ask(top)
         upstream.handler = answer_default
@@ -373,7 +373,7 @@ def test_watcher_that_never_reads_is_cut_off(upstream):
         with Monitor(larder) as sleeper:
             sleeper.link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
                                          4096)
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 30
             while "does not read its replies" not in larder.log():
                 assert time.monotonic() < deadline
                 flood(larder, [name], 64, [])
@@ -475,7 +475,7 @@ def test_names_in_lines_are_harmless(upstream):
 
 # --- query log --------------------------------------------------------------
 
-def wait_for(what, seconds=5):
+def wait_for(what, seconds=10):
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline
@@ -564,7 +564,7 @@ def test_query_log_loses_no_count(upstream):
             left_out = re.findall(r"query log: (\d+) queries came too fast",
                                   larder.log())
             return len(logged(larder)) + sum(map(int, left_out))
-        wait_for(lambda: told() == count + 1, 15)
+        wait_for(lambda: told() == count + 1, 30)
 
 
 def test_query_log_into_a_pipe_that_nobody_reads(upstream, tmp_path):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=5)
+        super().__init__("localhost", timeout=15)
         self.path = path
 
     def connect(self):
@@ -21,7 +21,7 @@ def get(port, path="/metrics", method="GET", headers=None, host="127.0.0.1",
         body=None, connection=None):
     """One request; status, headers, body (text).  A header of None is left
     out, as Host can be."""
-    conn = connection or http.client.HTTPConnection(host, port, timeout=5)
+    conn = connection or http.client.HTTPConnection(host, port, timeout=15)
     headers = {"Host": "localhost"} | (headers or {})
     conn.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     for key, value in headers.items():
