@@ -27,8 +27,8 @@ from pathlib import Path
 import pytest
 
 from harness import (NOERROR, REFUSED, SERVFAIL, Larder, Opt, Upstream,
-                     check_error, check_quiet, fresh_name, in_netns, parse,
-                     query, reply, rr, soa)
+                     check_error, check_quiet, eventually, fresh_name, in_netns,
+                     parse, query, reply, rr, soa)
 
 BUDGET = 24                 # upstream sends for one client question
 WAITING = 200               # unanswered questions of one client
@@ -39,9 +39,9 @@ HASTY = {"query-timeout": "400ms", "resolve-timeout": "800ms",
 
 # --- tools ------------------------------------------------------------------
 
-def burst(larder, wires, src=None):
+def burst(larder, wires, src=None, to=None):
     """A socket that has sent all of them, with room for the replies."""
-    sock = larder.udp_socket(src)
+    sock = larder.udp_socket(src, to)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     for i, wire in enumerate(wires):
         sock.send(wire)
@@ -98,13 +98,6 @@ class Quick(Upstream):
                 end = wire.index(0, 12) + 5
                 sock.sendto(wire[:2] + b"\x81\x80\0\1\0\1\0\0\0\0"
                             + wire[12:end] + self.RECORD, src)
-
-
-def eventually(check, seconds, what):
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, what() if callable(what) else what
-        time.sleep(0.02)
 
 
 def memory_kib(larder):
@@ -271,42 +264,64 @@ def test_abu_01_the_list_is_one_of_prefixes(choosy, upstream, source, welcome):
 
 # --- ABU-02: replies per second ---------------------------------------------
 
+class Limited(Larder):
+    """A larderd with limits, which others than those in question may ask."""
+
+    def alive_from(self, src, to):
+        msg = self.ask("localhost.", src=src, to=to)
+        assert msg is not None, "no answer to somebody else"
+
+
 def limited(server, rate, **more):
-    return Larder([server], conf={"limits": {"replies-per-second": rate,
-                                             **more}})
+    return Limited([server], conf={"limits": {"replies-per-second": rate,
+                                              **more}})
+
+
+def replies(larder, wires, src=None, to=None, mark="127.200.0.1"):
+    """What these bring, sent within a moment, and how long all of that took.
+    A later question, of somebody else (`mark`), has come back by then."""
+    began = time.monotonic()
+    with burst(larder, wires, src, to) as sock:
+        larder.alive_from(mark, to)
+        got = drain(sock, len(wires), 0.02)
+    assert len({m.id for m in got}) == len(got)
+    return ([m for m in got if not m.tc], [m for m in got if m.tc],
+            time.monotonic() - began)
 
 
 def hits(larder, n, src=None):
-    """What n questions for one cached name bring, sent within a moment."""
+    """The same of n questions for one cached name."""
     name = fresh_name()
     assert larder.ask(name, src="127.200.0.1").a() == [GOOD]
-    with burst(larder, [query(name, id=i) for i in range(n)], src) as sock:
-        got = drain(sock, n)
-    assert len({m.id for m in got}) == len(got)
-    return ([m for m in got if not m.tc], [m for m in got if m.tc])
+    return replies(larder, [query(name, id=i) for i in range(n)], src)
 
 
 def test_abu_02_off_at_first(larder, upstream):
     """ABU-02: no limit unless one is set."""
-    whole, cut = hits(larder, 1000)
-    assert (len(whole), len(cut)) == (1000, 0)
+    name = fresh_name()
+    assert larder.ask(name).a() == [GOOD]
+    with burst(larder, [query(name, id=i) for i in range(1000)]) as sock:
+        got = collect(sock, 10, 1000)
+    assert len(got) == 1000 and not any(m.tc for m in got)
 
 
 def test_abu_02_replies_are_rate_limited(upstream):
     """ABU-02: over the rate every second reply is TC, the others stay away,
     so that octets out are bounded; the limit is the whole prefix's."""
     with limited(upstream, 20, loopback=True) as own:
-        whole, cut = hits(own, 400)
-        assert 20 <= len(whole) <= 60, len(whole)
+        whole, cut, took = hits(own, 400)
+        # A second's worth at once, and what the time of it all adds.
+        assert 20 <= len(whole) <= 20 * (took + 1) + 5, (len(whole), took)
         over = 400 - len(whole)
         assert over * 0.4 <= len(cut) <= over * 0.6, (len(whole), len(cut))
         for msg in cut:
             assert (msg.rcode, msg.counts) == (NOERROR, (1, 0, 0, 0)), msg
         # Another address of the same /24 has no share of its own ...
-        whole, _ = hits(own, 100, "127.0.0.99")
-        assert len(whole) <= 20
+        began = time.monotonic()
+        whole, _, _ = hits(own, 100, "127.0.0.99")
+        assert len(whole) <= 20 * (time.monotonic() - began) + 15
         # ... one of the next /24 has.
-        whole, cut = hits(own, 15, "127.0.1.1")
+        whole, cut, _ = hits(own, 15, "127.0.1.1")
         assert (len(whole), len(cut)) == (15, 0)
         # TCP is exempt, and after a moment so is UDP.
         name = fresh_name()
@@ -322,17 +337,17 @@ def test_abu_02_errors_count_too(upstream):
     """ABU-02: refusals and denials are replies like any other."""
     with limited(upstream, 20, loopback=True) as own:
         wires = [query(fresh_name(), "AXFR", id=i) for i in range(300)]
-        with burst(own, wires) as sock:
-            got = drain(sock, 300)
-        assert 20 <= len([m for m in got if not m.tc]) <= 60
-        assert len(got) <= 210
+        whole, cut, took = replies(own, wires)
+        got = whole + cut
+        assert 20 <= len(whole) <= 20 * (took + 1) + 5, (len(whole), took)
+        assert len(cut) <= (300 - len(whole)) / 2 + 1
         assert sum(len(m.wire) for m in got) <= sum(map(len, wires))
 
 
 def test_abu_02_loopback_is_exempt(upstream):
     """ABU-02: unless `loopback: yes`, the host itself is not limited."""
     with limited(upstream, 20) as own:
-        whole, cut = hits(own, 400)
+        whole, cut, _ = hits(own, 400)
         assert (len(whole), len(cut)) == (400, 0)
 
 
@@ -343,12 +358,12 @@ def test_abu_02_other_hosts_and_prefixes():
                  "fd00:9:0:100::1": "d"}
 
     def work():
-        for address in addresses:
+        for address in (*addresses, "10.9.7.1", "fd00:9:0:700::1"):
             bits = "128" if ":" in address else "32"
             subprocess.run(["ip", "addr", "add", f"{address}/{bits}", "dev",
                             "lo", *(["nodad"] if bits == "128" else [])],
                            check=True)
-        with Upstream() as server, Larder(
+        with Upstream() as server, Limited(
                 [server],
                 listen=["127.0.0.1:5300", "10.9.0.1:5300", "[fd00:9:0:1::1]"
                         ":5300"],
@@ -356,19 +371,21 @@ def test_abu_02_other_hosts_and_prefixes():
                       "limits": {"replies-per-second": 20}}) as own:
             name = fresh_name()
             own.ask(name)
-            counts = collections.Counter()
+            counts, times = collections.Counter(), {}
             for address, prefix in addresses.items():
                 to = "fd00:9:0:1::1" if ":" in address else "10.9.0.1"
-                with own.udp_socket(address, to) as sock:
-                    for i in range(150):
-                        sock.send(query(name, id=i))
-                    got = drain(sock, 150, 0.15)
-                counts[prefix] += len([m for m in got if not m.tc])
-            return counts
+                times.setdefault(prefix, time.monotonic())
+                whole, _, _ = replies(
+                    own, [query(name, id=i) for i in range(150)], address, to,
+                    "fd00:9:0:700::1" if ":" in address else "10.9.7.1")
+                counts[prefix] += len(whole)
+            end = time.monotonic()
+            return counts, {p: end - began for p, began in times.items()}
 
-    counts = elsewhere(work)
+    counts, times = elsewhere(work)
     # One second's worth at the start, and what the test's own time adds.
-    assert all(20 <= counts[prefix] <= 80 for prefix in "abcd"), counts
+    assert all(20 <= counts[prefix] <= 20 * (times[prefix] + 1) + 5
+               for prefix in "abcd"), (counts, times)
 
 
 # --- ABU-03: waiting per client ---------------------------------------------
@@ -397,8 +414,14 @@ class Slow:
         with self.lock:
             return {ctx.name for ctx in self.held}
 
+    def first(self):
+        """The first send of each name: a slow machine brings others."""
+        with self.lock:
+            return {ctx.name: ctx for ctx in reversed(self.held)}.values()
 
-PATIENT = {"resend-after": "1s"}
+
+PATIENT = {"resend-after": "1s", "query-timeout": "20s",
+           "resolve-timeout": "20s"}
 
 
 @pytest.mark.parametrize("conf, bound, asked", [
@@ -413,14 +436,16 @@ def test_abu_03_no_burst_over_the_bound(upstream, conf, bound, asked):
         names = [fresh_name("slow") for _ in range(asked)]
         with burst(own, [query(n, id=i) for i, n in enumerate(names)],
                    "127.0.0.5") as sock:
-            early = drain(sock)
+            own.alive()             # all of them have been read by then
+            early = drain(sock, None, 0.05)
+            eventually(lambda: len(slow.names()) >= bound)
             assert len(slow.names()) == bound
             # Others are not touched: neither their hits nor their misses.
             assert own.ask(fresh_name("slow"), src="127.0.0.6",
                            timeout=0.2) is None
             own.alive()
             slow.release()
-            late = drain(sock)
+            late = collect(sock, 10, bound) + collect(sock, 0.1)
             # Room again for the same client.
             again = own.ask(fresh_name("slow"), src="127.0.0.5")
     assert {m.rcode for m in early} <= {SERVFAIL}
@@ -436,10 +461,10 @@ def test_abu_03_loopback_is_exempt(upstream):
     with Larder([upstream], conf=PATIENT) as own:
         names = [fresh_name("slow") for _ in range(3 * WAITING)]
         with burst(own, [query(n, id=i) for i, n in enumerate(names)]) as sock:
-            eventually(lambda: len(slow.names()) == len(names), 3,
+            eventually(lambda: len(slow.names()) == len(names), 10,
                        lambda: len(slow.names()))
             slow.release()
-            got = collect(sock, 2, len(names))
+            got = collect(sock, 10, len(names))
     assert len(got) == len(names)
     assert all(m.a() == [GOOD] for m in got)
 
@@ -451,10 +476,11 @@ def test_abu_03_overload_is_not_held_against_names(upstream):
             "loopback": True, "waiting-per-client": 10}, **PATIENT}) as own:
         names = [fresh_name("slow") for _ in range(40)]
         with burst(own, [query(n) for n in names]) as sock:
-            collect(sock, 0.2)
+            assert own.ask("localhost.") is not None    # all have been read
+            eventually(lambda: len(slow.names()) >= 10)
             assert len(slow.names()) == 10
             slow.release()
-            collect(sock, 0.3, 10)
+            eventually(lambda: own.stats()["gauges"]["flights"] == 0)
         for name in names:
             assert own.ask(name).a() == [GOOD]
 
@@ -525,7 +551,7 @@ def test_abu_04_many_bad_servers(what):
     with contextlib.ExitStack() as stack:
         herd = Herd(stack, 16, WORST[what])
         name = fresh_name()
-        msg = herd.larder.ask(name, opt=Opt(), timeout=1.5)
+        msg = herd.larder.ask(name, opt=Opt())
         assert msg is not None and msg.rcode in (
             (REFUSED, SERVFAIL) if what == "refusing" else (SERVFAIL,)), msg
         sends = herd.settle()
@@ -557,10 +583,11 @@ def long_chain(length, faults):
 
 
 @contextlib.contextmanager
-def two_routes(script):
+def two_routes(script, resend="20ms"):
     with (Upstream() as east, Upstream() as west,
           Larder([east], conf={
-              **HASTY, "query-timeout": "2s", "resolve-timeout": "2s",
+              "query-timeout": "2s", "resolve-timeout": "2s",
+              "resend-after": resend,
               "routes": {"east.example": [east.url],
                          "west.example": [west.url]}}) as own):
         east.handler = west.handler = script
@@ -572,9 +599,10 @@ def two_routes(script):
 def test_abu_04_alias_chains(length, faults):
     """ABU-04: aliases over two routes, each link with lost packets: at most
     24 sends for all of it; 12 links without loss are still answered."""
-    with two_routes(long_chain(length, faults)) as (own, sends):
-        msg = own.ask(f"l0.{fresh_name('c', '')}east.example.",
-                      timeout=3)
+    # Resends take from the same 24, so there are none without loss.
+    with two_routes(long_chain(length, faults),
+                    "20ms" if faults else "1s") as (own, sends):
+        msg = own.ask(f"l0.{fresh_name('c', '')}east.example.")
         assert msg is not None
         if (length, faults) == (12, 0):
             assert (msg.rcode, msg.a()) == (NOERROR, [GOOD]), msg
@@ -594,7 +622,7 @@ def test_abu_04_many_clients_cost_no_more():
         name = fresh_name()
         wires = [query(name, id=i) for i in range(50)]
         with burst(herd.larder, wires) as sock:
-            got = collect(sock, 1.5, 50)
+            got = collect(sock, 10, 50)
         assert len(got) == 50 and {m.rcode for m in got} == {SERVFAIL}
         assert herd.settle() <= BUDGET
 
@@ -604,11 +632,12 @@ def test_abu_04_many_clients_cost_no_more():
 def check_held(larder, name, sends, first_within):
     """SERVFAIL in time, a second time at once and without any traffic."""
     began = time.monotonic()
-    msg = larder.ask(name, opt=Opt(), timeout=first_within + 1)
+    msg = larder.ask(name, opt=Opt(), timeout=first_within + 2)
     assert msg is not None and (msg.rcode, msg.answer) == (SERVFAIL, []), msg
-    assert time.monotonic() - began < first_within
-    time.sleep(0.5)         # whatever was on its way
-    before = sends()
+    assert time.monotonic() - began < first_within + 1
+    before = None           # whatever was on its way
+    while before != (before := sends()):
+        time.sleep(0.4)
     for _ in range(3):
         msg = larder.ask(name, opt=Opt())
         assert msg is not None and msg.rcode == SERVFAIL, msg
@@ -705,14 +734,15 @@ def check_quick(larder, times=10):
         msg = larder.ask(name, timeout=3, opt=Opt())
         took = time.monotonic() - began
         assert msg is not None and msg.a() == [GOOD], (msg, msg and msg.ede)
-        assert took < 1.5, took
+        assert took < 3, took       # the default time-out is 4 s
 
 
 def check_hits(larder, names):
     for name in names:
         began = time.monotonic()
-        assert larder.ask(name).a() == [GOOD]
-        assert time.monotonic() - began < 2     # on a busy machine
+        msg = larder.ask(name)
+        assert msg is not None and msg.a() == [GOOD], msg
+        assert time.monotonic() - began < 3     # on a busy machine
 
 
 @pytest.fixture
@@ -747,7 +777,7 @@ def test_abu_06_flood_from_the_host_itself(quick):
         with burst(own, flood_of(2000)) as sock:
             check_quick(own)
             check_hits(own, known)
-            got = collect(sock, 4, 2000)
+            got = collect(sock, 20, 2000)
             assert len(got) == 2000 and {m.rcode for m in got} == {SERVFAIL}
             check_quick(own, 3)
 
@@ -759,7 +789,7 @@ def test_abu_06_over_the_limit_hits_are_served(quick):
         known = known_names(own)
         with burst(own, flood_of(10000)):
             check_hits(own, known)
-        time.sleep(1)
+        eventually(lambda: own.stats()["gauges"]["flights"] == 0)
         check_quick(own, 3)
 
 
@@ -805,7 +835,7 @@ def test_abu_07_slow_clients(upstream):
             else:
                 senders.append(sock)
         began, turn = time.monotonic(), 0
-        while time.monotonic() - began < 6:
+        while time.monotonic() - began < 15:
             for sock in senders:
                 with contextlib.suppress(OSError):
                     sock.send(framed[turn % len(framed):][:1])
@@ -818,7 +848,7 @@ def test_abu_07_slow_clients(upstream):
                 break
             time.sleep(0.08)
         left = open_clients(own)
-        assert left == 0, f"{left} are held after 6 s"
+        assert left == 0, f"{left} are held after 15 s"
         assert time.monotonic() - began > 0.4, "closed before their time"
         assert own.ask_tcp(fresh_name()).a() == [GOOD]
 
@@ -857,9 +887,9 @@ def check_dribble(own, server, how):
     began = time.monotonic()
     with burst(own, [query(fresh_name(), id=i) for i in range(50)]) as sock:
         own.alive()
-        got = collect(sock, 3, 50)
+        got = collect(sock, 10, 50)
     assert len(got) == 50 and {m.rcode for m in got} == {SERVFAIL}
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 3.9       # 1 s, where the default is 4
     own.alive()
     dribble.stop.set()
 
@@ -881,7 +911,7 @@ def stalled_streams():
         check_dribble(own, server, "half a message")
         accepted = {e.conn for e in server.entries(proto="tcp")}
         assert accepted
-        eventually(lambda: accepted <= set(server.closed), 16,
+        eventually(lambda: accepted <= set(server.closed), 25,
                    lambda: f"{server.closed} of {accepted}")
 
 
@@ -895,7 +925,7 @@ def ten_seconds():
 
 def test_abu_07_stalled_upstream_streams_are_closed(ten_seconds):
     """ABU-07: nor does larder hold the connection for good."""
-    ten_seconds[stalled_streams].result(40)
+    ten_seconds[stalled_streams].result(60)
 
 
 # --- ABU-08: anything at all ------------------------------------------------
@@ -1024,7 +1054,7 @@ def test_abu_08_upstream_messages(upstream, dice):
                            id=i, opt=dice.choice((None, Opt(), Opt(do=1))))
                      for i in range(250)]
             with burst(own, wires) as sock:
-                got = collect(sock, 2, 250)
+                got = collect(sock, 20, 250)
             assert len({m.id for m in got}) == len(got) == 250
             assert not any(m.trailing for m in got)
         own.alive()
@@ -1094,7 +1124,7 @@ def sequences(zone, groups=6, each=150):
     with Upstream() as server, Larder([server], conf={"threads": 2}) as own:
         for g in range(groups):
             with own.udp_socket() as sock:
-                sock.settimeout(3)
+                sock.settimeout(6)
                 for i in range(each):
                     sock.send(query(f"q{i}.g{g}.{zone}", id=i))
                     sock.recv(4096)
@@ -1119,9 +1149,11 @@ def test_abu_09_workers_and_runs_differ():
             # The workers of one process may use a pooled port again.
             for kind, values, who in (("id", idents, (turn, group)),
                                       ("port", ports, turn)):
-                for three in zip(values, values[1:], values[2:]):
-                    other = seen.setdefault((kind, three), who)
-                    assert other == who, (kind, three, other, who)
+                # Three of a few hundred ports may be alike by chance, once
+                # in some millions of runs.
+                for five in zip(*(values[i:] for i in range(5))):
+                    other = seen.setdefault((kind, five), who)
+                    assert other == who, (kind, five, other, who)
 
 
 def test_abu_09_nothing_to_extrapolate():
@@ -1143,7 +1175,7 @@ def test_abu_09_nothing_to_extrapolate():
         assert 0.45 < ones / (16 * len(idents)) < 0.55
         for bit in range(16):
             share = sum(i >> bit & 1 for i in idents) / len(idents)
-            assert 0.35 < share < 0.65, (bit, share)
+            assert 0.32 < share < 0.68, (bit, share)
 
 
 # --- ABU-10: names and the log ----------------------------------------------
@@ -1192,7 +1224,7 @@ def provoke(larder, upstream, tag):
     wires += [query(fresh_name("plain" + tag.decode())) for _ in range(6)]
     with burst(larder, [struct.pack("!H", i) + w[2:]
                         for i, w in enumerate(wires)]) as sock:
-        assert len(collect(sock, 2, len(wires))) == len(wires)
+        assert len(collect(sock, 20, len(wires))) == len(wires)
     for name in evil_names(tag):
         assert larder.ask_tcp(name, "MX") is not None
     with larder.udp_socket("127.0.0.2") as sock:
@@ -1241,7 +1273,7 @@ def test_abu_10_control_characters_are_escaped(upstream, level):
 def ask_through(larder, n, zone, window=8):
     """n questions, a few at a time."""
     with larder.udp_socket() as sock:
-        sock.settimeout(3)
+        sock.settimeout(10)
         for i in range(n + window):
             if i < n:
                 sock.send(query(f"s{i}.{zone}", id=i & 0xFFFF))
@@ -1296,13 +1328,13 @@ def test_abu_11_one_question_at_a_time(upstream):
     with Larder([upstream], conf=PATIENT) as own:
         names = [fresh_name("slow") for _ in range(100)]
         with burst(own, [query(n, id=i) for i, n in enumerate(names)]) as sock:
-            eventually(lambda: len(slow.names()) == 100, 3,
+            eventually(lambda: len(slow.names()) == 100, 10,
                        lambda: len(slow.names()))
-            ports = {ctx.src[1] for ctx in slow.held}
+            ports = {ctx.src[1] for ctx in slow.first()}
             assert len(ports) == 100
             assert ports <= to_upstream(own, upstream)
             slow.release()
-            assert len(collect(sock, 2, 100)) == 100
+            assert len(collect(sock, 10, 100)) == 100
             # Once more, from U's side only: nothing comes of it.
             for ctx in slow.held:
                 ctx.send(reply(ctx.msg, [rr(ctx.name, "A", 300,
@@ -1319,13 +1351,13 @@ def idle_sockets():
         slow = Slow(server)
         names = [fresh_name("slow") for _ in range(200)]
         with burst(own, [query(n, id=i) for i, n in enumerate(names)]) as sock:
-            eventually(lambda: len(slow.names()) == 200, 3,
+            eventually(lambda: len(slow.names()) == 200, 10,
                        lambda: len(slow.names()))
             slow.release()
-            assert len(collect(sock, 2, 200)) == 200
-        ports = {ctx.src[1] for ctx in slow.held}
+            assert len(collect(sock, 10, 200)) == 200
+        ports = {ctx.src[1] for ctx in slow.first()}
         assert len(ports) == 200
-        eventually(lambda: len(to_upstream(own, server)) <= max(rest, 1), 16,
+        eventually(lambda: len(to_upstream(own, server)) <= max(rest, 1), 25,
                    lambda: f"{len(to_upstream(own, server))} open, {rest} at "
                            "rest")
         closed = sorted(ports - to_upstream(own, server))
@@ -1334,7 +1366,7 @@ def idle_sockets():
         late = reply(slow.held[0].msg)
         server.stop()
         unreachable = 0
-        for port in closed[:5]:
+        for port in closed[:10]:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 sock.bind((server.host, server.port))
                 sock.connect(("127.0.0.1", port))
@@ -1344,7 +1376,7 @@ def idle_sockets():
                     sock.recv(100)
                 except ConnectionRefusedError:
                     unreachable += 1
-        assert unreachable == 5
+        assert unreachable >= 8     # somebody else may have drawn that port
         server.start()
         own.alive()
 
@@ -1352,4 +1384,4 @@ def idle_sockets():
 def test_abu_11_idle_sockets_are_closed(ten_seconds):
     """ABU-11: 10 s after a burst the table is back to its rest size, and a
     late reply to a port of the burst meets ICMP."""
-    ten_seconds[idle_sockets].result(40)
+    ten_seconds[idle_sockets].result(60)
