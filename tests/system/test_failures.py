@@ -21,7 +21,7 @@ import pytest
 from clockshim import clock, clock_library, module_clock    # noqa: F401
 from harness import (FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL,
                      Larder, Opt, Upstream, answer_default, check_error,
-                     fresh_name, parse, query, reply, rr, soa)
+                     eventually, fresh_name, parse, query, reply, rr, soa)
 
 GOOD = "192.0.2.1"
 FIRST, MOST = 5, 60         # FAIL_FIRST and FAIL_MAX, the defaults
@@ -113,7 +113,7 @@ def check_held(larder, servers, name, qtype="A", codes=(SERVFAIL,), **kw):
     msg = larder.ask(name, qtype, **kw)
     assert msg is not None and msg.rcode in codes, msg
     assert msg.counts[1:3] == (0, 0), msg
-    assert time.monotonic() - began < 0.25, "a held failure answers at once"
+    assert time.monotonic() - began < 2, "a held failure answers at once"
     assert count(servers, name) == before, "a held failure is quiet"
     return msg
 
@@ -140,17 +140,17 @@ def test_fail_01_failures_are_held(clock, what):
                env=clock.env) as (servers, larder):
         msg = larder.ask(name, opt=Opt())
         assert msg is not None and msg.rcode == codes[-1], msg
-        if what == "silence":
-            time.sleep(0.4)         # the work for it ends after C's answer
+        # The work for it may end after C's answer.
+        eventually(lambda: larder.stats()["gauges"]["flights"] == 0)
         sends = count(servers, name)
         assert all(server.count(name) for server in servers)
         for passed, kw in ((0, {}), (0, {"opt": Opt()}), (1, {}),
-                           (FIRST - 2, {})):
+                           (FIRST - 3, {})):
             clock.pass_by(passed)
             check_held(larder, servers, name, codes=codes, **kw)
             assert larder.ask_tcp(name.upper()).rcode in codes
             assert count(servers, name) == sends
-        clock.pass_by(1.2)
+        clock.pass_by(2.2)
         del book[name]
         assert larder.ask(name).a() == [GOOD]
         assert count(servers, name) > sends
@@ -193,14 +193,19 @@ def test_fail_02_shortest_hold():
     with house(book, 1, {"cache": {"failure-ttl": "1s",
                                    "failure-ttl-max": "1s"}}) as (
             (server,), larder):
-        began = time.monotonic()
-        while time.monotonic() - began < 2.5:
+        # Of each question: when it was sent, whether it reached the server,
+        # and when it was answered.  A hold lies between two that did.
+        asked, deadline = [], time.monotonic() + 20
+        while server.count(name) < 3:
+            assert time.monotonic() < deadline, asked
+            before, sent = server.count(name), time.monotonic()
             assert larder.ask(name).rcode == SERVFAIL
+            asked.append((sent, server.count(name) > before, time.monotonic()))
             time.sleep(0.02)
-        log = server.entries(name)
-        steps = [b.t - a.t for a, b in zip(log, log[1:])]
-        assert len(log) == 3, steps
-        assert all(0.95 < step < 1.3 for step in steps), steps
+        places = [i for i, (_, reached, _) in enumerate(asked) if reached]
+        for one, next_ in zip(places, places[1:]):
+            assert asked[next_][2] - asked[one][0] > 0.95, "held too briefly"
+            assert asked[next_ - 1][0] - asked[one][2] < 1.1, "held too long"
 
 
 def test_fail_02_longest_hold(clock):
@@ -222,8 +227,9 @@ def test_fail_02_longest_hold(clock):
 # --- how long ---------------------------------------------------------------
 
 def fail_times(larder, server, clock, name, until):
-    """When questions reached U, C asking every 100 ms until then (seconds)."""
-    began = clock.now()
+    """When questions reached U, C asking every 100 ms until then (seconds):
+    each time as the earliest and the latest that it may have been."""
+    began = last = clock.now()
     times, seen = [], server.count(name)
     with larder.udp_socket() as sock:
         sock.settimeout(3)
@@ -233,7 +239,8 @@ def fail_times(larder, server, clock, name, until):
             assert parse(sock.recv(4096)).rcode == SERVFAIL
             if server.count(name) != seen:
                 seen = server.count(name)
-                times.append(now)
+                times.append((last - began, clock.now() - began))
+            last = began + now
             if now > until:
                 return times
             clock.pass_by(0.1)
@@ -241,10 +248,10 @@ def fail_times(larder, server, clock, name, until):
 
 def check_times(times, expected):
     """Each hold is as long as it should be, give or take the asking."""
-    steps = [b - a for a, b in zip(times, times[1:])]
-    assert len(steps) == len(expected), (times, expected)
-    for step, due in zip(steps, expected):
-        assert due - 0.25 <= step < due + 0.5, (steps, expected)
+    assert len(times) == len(expected) + 1, (times, expected)
+    for one, other, due in zip(times, times[1:], expected):
+        assert due - 0.25 <= other[1] - one[0], (times, expected)
+        assert other[0] - one[1] < due + 0.5, (times, expected)
 
 
 def test_fail_03_holds_grow(clock):
@@ -391,8 +398,7 @@ def test_fail_06_cached_error(book, servers, quick, what, by):
         assert len(codes) == len(set(codes)), codes
 
     check(False, Opt())
-    if what == "silence":
-        time.sleep(0.4)
+    eventually(lambda: quick.stats()["gauges"]["flights"] == 0)
     for opt in (Opt(), Opt(do=1), Opt(size=512)):
         check(True, opt)
     msg = ask(name)
@@ -478,7 +484,7 @@ def test_fail_07_the_store_is_bounded():
     good = [b"\4n%03d" % i + b"\4good\7example\0" for i in range(50)]
     with Failing() as server, Larder([server.url], conf={
             "cache": {"size": "1M"}}) as larder, larder.udp_socket() as sock:
-        sock.settimeout(5)
+        sock.settimeout(15)
         flood(sock, good * 4, NOERROR)
         start = memory_kib(larder.pid, "VmRSS")
         sanitized = memory_kib(larder.pid, "VmSize") > 1 << 30
@@ -511,12 +517,13 @@ def test_fail_08_good_data_stays(clock):
             assert msg is not None
             assert msg.rcode == SERVFAIL or msg.a() == [GOOD], msg
         seen = server.count(name)
-        for passed, left in ((0, 60), (30, 30), (29, 1)):
+        for passed, left in ((0, 60), (30, 30), (27, 3)):
             clock.pass_by(passed)
             msg = larder.ask(name)
-            assert msg.a() == [GOOD] and msg.answer[0].ttl == left, msg
+            assert msg.a() == [GOOD], msg       # and a slow machine's time
+            assert left - 2 <= msg.answer[0].ttl <= left, msg
             assert server.count(name) == seen
-        clock.pass_by(1)
+        clock.pass_by(3)
         assert larder.ask(name).rcode == SERVFAIL
         assert server.count(name) == seen + 1
 
@@ -532,7 +539,7 @@ def test_fail_08_denials_stay(clock):
         book[name] = book[other] = code(SERVFAIL)
         for asked in (name, other):
             assert larder.ask(asked, cd=1).rcode == SERVFAIL
-        clock.pass_by(59)
+        clock.pass_by(57)
         assert larder.ask(name).rcode == NXDOMAIN
         assert larder.ask(other).rcode == NOERROR
         # One of them may have served as the control question, too.
@@ -542,15 +549,17 @@ def test_fail_08_denials_stay(clock):
 def test_fail_08_late_data_ends_a_hold():
     """FAIL-08: data that comes after C's SERVFAIL serves; no hold hides it."""
     book, name = Book(), fresh_name()
-    book[name] = lambda ctx: ctx.send_later(
-        0.5, reply(ctx.msg, [rr(name, "A", 300, GOOD)]))
+    waiting = []
+    book[name] = waiting.append
     with house(book, 1, {"resend-after": "1s", "query-timeout": "200ms",
                          "resolve-timeout": "3s"}) as ((server,), larder):
         assert larder.ask(name).rcode == SERVFAIL
-        time.sleep(0.5)
-        for _ in range(2):
-            assert larder.ask(name).a() == [GOOD]
-        assert server.count(name) == 1
+        for ctx in waiting:
+            says_a(300)(ctx)
+        eventually(lambda: larder.ask(name).a() == [GOOD], 2)
+        sends = server.count(name)      # 1, if all this took under a second
+        assert larder.ask(name).a() == [GOOD]
+        assert server.count(name) == sends
 
 
 # --- what is no failure -----------------------------------------------------
@@ -590,8 +599,8 @@ def test_fail_09_overload():
     """FAIL-09: refused for want of room: as soon as there is, it reaches U."""
     book = Book()
     with house(book, 1, {"max-flights": 16, "resend-after": "1s",
-                         "query-timeout": "600ms",
-                         "resolve-timeout": "600ms"}) as ((server,), larder):
+                         "query-timeout": "1500ms",
+                         "resolve-timeout": "1500ms"}) as ((server,), larder):
         slow = [fresh_name("slow") for _ in range(16)]
         for name in slow:
             book[name] = silent
@@ -602,14 +611,14 @@ def test_fail_09_overload():
             for busy in slow:
                 server.wait(1, name=busy)
             for opt in (None, Opt()):
-                msg = larder.ask(name, opt=opt, timeout=0.3)
+                msg = larder.ask(name, opt=opt)
                 assert msg is not None and msg.rcode == SERVFAIL, msg
                 assert CACHED_ERROR not in [c for c, _ in msg.ede]
             assert server.quiet(name=name)
-            sock.settimeout(3)
+            sock.settimeout(6)
             for _ in slow:
                 assert parse(sock.recv(4096)).rcode == SERVFAIL
-        time.sleep(0.05)
+        eventually(lambda: larder.stats()["gauges"]["flights"] == 0)
         assert larder.ask(name).a() == [GOOD]
         assert server.count(name) == 1
 

