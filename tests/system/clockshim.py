@@ -11,6 +11,9 @@ wakes, which a question sees to.
 A module takes the fixtures by importing them:
 
     from clockshim import clock, clock_library, module_clock  # noqa: F401
+
+A larderd whose clock.freeze() was called first has a CLOCK_BOOTTIME that moves
+by orders alone: life times are exact then, however slow the machine is.
 """
 
 import mmap
@@ -35,7 +38,8 @@ CLOCK_SOURCE = r"""
 #include <time.h>
 #include <unistd.h>
 
-static volatile int64_t zero[3], *shift_ns = zero;	/* boot, wall, mono */
+/* boot, wall, mono; the instant at which boot stands still, or 0 */
+static volatile int64_t zero[4], *shift_ns = zero;
 
 __attribute__((constructor)) static void start(void)
 {
@@ -64,8 +68,14 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 	else if (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE ||
 		 id == CLOCK_MONOTONIC_RAW)
 		add = shift_ns[2];
-	if (r || !add)
+	if (r)
 		return r;
+	if ((id == CLOCK_BOOTTIME || id == CLOCK_BOOTTIME_ALARM) && shift_ns[3]) {
+		ts->tv_sec = shift_ns[3] / 1000000000;
+		ts->tv_nsec = shift_ns[3] % 1000000000;
+	}
+	if (!add)
+		return 0;
 	ns = ts->tv_nsec + add % 1000000000;
 	ts->tv_sec += add / 1000000000;
 	if (ns < 0 || ns >= 1000000000) {
@@ -107,15 +117,20 @@ class Clock:
         path.write_bytes(bytes(mmap.PAGESIZE))
         with open(path, "r+b") as file:
             self._shared = mmap.mmap(file.fileno(), mmap.PAGESIZE)
-        self.boot_s = self.wall_s = self.mono_s = 0
+        self.boot_s = self.wall_s = self.mono_s = self.frozen_s = 0
         asan = os.environ.get("ASAN_OPTIONS", "exitcode=99")
         self.env = {"LD_PRELOAD": str(library), "LARDER_TEST_CLOCK": str(path),
                     "ASAN_OPTIONS": asan + ":verify_asan_link_order=0"}
 
     def _write(self):
-        self._shared[:24] = struct.pack("=3q", round(self.boot_s * 10**9),
-                                        round(self.wall_s * 10**9),
-                                        round(self.mono_s * 10**9))
+        self._shared[:32] = struct.pack("=4q", *(
+            round(s * 10**9) for s in (self.boot_s, self.wall_s, self.mono_s,
+                                       self.frozen_s)))
+
+    def freeze(self):
+        """From now on CLOCK_BOOTTIME stands still, but for orders."""
+        self.frozen_s = self.boot_now()
+        self._write()
 
     def advance(self, seconds):
         """Time passes, as when the machine slept."""
@@ -135,7 +150,7 @@ class Clock:
 
     def now(self):
         """What larderd takes for CLOCK_BOOTTIME, in seconds."""
-        return self.boot_now() + self.boot_s
+        return (self.frozen_s or self.boot_now()) + self.boot_s
 
     @staticmethod
     def boot_now():

@@ -25,6 +25,7 @@ class Screen:
         self.rows, self.columns = rows, columns
         self.modes = {"25": True, "7": True, "1049": False}
         self.strange, self.frames, self.colours = [], 0, set()
+        self.settling = False       # resized, and no frame since that fits
         self.main = ""              # what was written beside the screen
         self._rest = ""
         self._clear()
@@ -36,6 +37,13 @@ class Screen:
     def resize(self, rows, columns):
         self.rows, self.columns = rows, columns
         self._clear()
+        self.settling, self._fits = True, False
+
+    def calm(self):
+        """All has been read that was there: is it of the present size?  What
+        was on its way when the size changed may still have been of the old."""
+        self.settling = self.settling and not self._fits
+        return not self.settling
 
     def text(self):
         return "\n".join("".join(line).rstrip() for line in self.grid)
@@ -64,6 +72,7 @@ class Screen:
         elif not private and final == "H" and not numbers:
             self.row = self.column = 0
             self.frames += 1
+            self._fits = True
         elif not private and final == "J" and numbers == "2":
             self._clear()
         elif not private and final == "K" and not numbers:
@@ -78,8 +87,11 @@ class Screen:
         elif char == "\r":
             self.column = 0
         elif char == "\n":
-            assert self.row + 1 < self.rows, "the screen scrolls"
-            self.row += 1
+            if self.row + 1 < self.rows:
+                self.row += 1
+            else:
+                assert self.settling, "the screen scrolls"
+                self._fits = False
         elif char.isprintable():
             # Without autowrap the last column is written over and over.
             self.grid[self.row][min(self.column, self.columns - 1)] = char
@@ -96,6 +108,7 @@ class Terminal:
         self.fd, self._slave = pty.openpty()
         self.before = termios.tcgetattr(self._slave)
         self.resize(rows, columns)
+        self.screen.settling = False
         self.proc = subprocess.Popen(
             [str(word) for word in command], stdin=self._slave,
             stdout=self._slave, stderr=self._slave, start_new_session=True,
@@ -133,24 +146,25 @@ class Terminal:
             return True
         return False
 
-    def wait(self, until, timeout=15):
+    def wait(self, until, timeout=30):
         """Reads until `until(screen)` holds after all that has come."""
         deadline = time.monotonic() + timeout
         while True:
             while self._read(0):
                 pass
-            if until(self.screen):
+            if self.screen.calm() and until(self.screen):
                 return self.screen
             assert time.monotonic() < deadline, (
                 f"in vain for {timeout} s; the screen:\n{self.screen.text()}\n"
                 f"beside it: {self.screen.main!r}")
             self._read(0.05)
 
-    def shows(self, text, timeout=15):
+    def shows(self, text, timeout=30):
         return self.wait(lambda screen: text in screen.text(), timeout)
 
-    def ended(self, timeout=10):
+    def ended(self, timeout=20):
         """The exit code, after the last output."""
+        self.screen.settling = False
         self.wait(lambda _: self.proc.poll() is not None, timeout)
         while self._read(0):
             pass

