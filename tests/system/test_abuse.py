@@ -1129,7 +1129,10 @@ def sequences(zone, groups=6, each=150):
                     sock.send(query(f"q{i}.g{g}.{zone}", id=i))
                     sock.recv(4096)
         by_group = collections.defaultdict(list)
+        first = {}              # a slow machine may bring others
         for entry in server.log:
+            first.setdefault(entry.name, entry)
+        for entry in first.values():
             by_group[entry.name.split(".")[1]].append(
                 (entry.msg.id, entry.src[1]))
         found = list(by_group.values())

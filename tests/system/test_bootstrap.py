@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 import harness
-from authority import Authority
 from harness import (NXDOMAIN, SERVFAIL, TYPES, Larder, Upstream, find_binary,
                      fresh_name, in_netns, reply, rr, soa)
 from secure import DohUpstream, DotUpstream
@@ -94,11 +93,6 @@ def server():
 def book():
     with Book({HOST + ".": ["127.0.0.1"]}) as upstream:
         yield upstream
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 # --- who is asked -------------------------------------------------------------

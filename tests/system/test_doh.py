@@ -16,35 +16,11 @@ import h2.settings
 import pytest
 
 import harness
-from authority import Authority
 from harness import SERVFAIL, Opt, Upstream, fresh_name, query, reply, rr
 from secure import MESSAGE, NAME, DohUpstream, larder_over
 
 A, OTHER = ["192.0.2.1"], ["192.0.2.2"]
 SETTING = h2.settings.SettingCodes
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def cert(ca):
-    return ca.issue(NAME)
-
-
-@pytest.fixture(scope="module")
-def module_doh(cert, ca):
-    with DohUpstream(cert, ca) as server:
-        yield server
-
-
-@pytest.fixture
-def doh(module_doh):
-    module_doh.reset()
-    yield module_doh
-    module_doh.check()
 
 
 @pytest.fixture

@@ -43,42 +43,6 @@ AT_ONCE = 0.9
 BY_HEDGE = 1.5
 
 
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def cert(ca):
-    return ca.issue(NAME)
-
-
-@pytest.fixture(scope="module")
-def module_dot(cert, ca):
-    with DotUpstream(cert, ca) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def module_doh(cert, ca):
-    with DohUpstream(cert, ca) as server:
-        yield server
-
-
-@pytest.fixture
-def dot(module_dot):
-    module_dot.reset()
-    yield module_dot
-    module_dot.check()
-
-
-@pytest.fixture
-def doh(module_doh):
-    module_doh.reset()
-    yield module_doh
-    module_doh.check()
-
-
 @pytest.fixture
 def server(request, kind):
     """`dot` or `doh`, whichever the test runs with."""

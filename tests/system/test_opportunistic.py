@@ -14,7 +14,6 @@ import time
 import pytest
 
 import harness
-from authority import Authority
 from clockshim import clock, clock_library, module_clock  # noqa: F401
 from harness import (REFUSED, SERVFAIL, Opt, Upstream, eventually,
                      fresh_name)
@@ -24,16 +23,6 @@ BOTH = pytest.mark.parametrize("kind", [DotUpstream, DohUpstream],
                                ids=["dot", "doh"])
 A = ["192.0.2.1"]
 _hosts = itertools.count(10)
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def cert(ca):
-    return ca.issue(NAME)
 
 
 @pytest.fixture

@@ -29,16 +29,6 @@ A = ["192.0.2.1"]
 HEAD = 48               # of the file: what it is, and the hash of the rest
 
 
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def cert(ca):
-    return ca.issue(NAME)
-
-
 @pytest.fixture
 def dot(cert, ca):
     with DotUpstream(cert, ca) as server:

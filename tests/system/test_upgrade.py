@@ -13,7 +13,6 @@ import subprocess
 import pytest
 
 import harness
-from authority import Authority
 from clockshim import clock, clock_library, module_clock  # noqa: F401
 from harness import Upstream, eventually, fresh_name, reply, rr, soa
 from secure import DohUpstream, DotUpstream, larder_over
@@ -25,11 +24,6 @@ HOST = "127.0.0.1"
 TARGET = "dns.example"
 A = ["192.0.2.1"]
 ALPN, NO_DEFAULT, PORT, V4HINT, V6HINT, DOHPATH = 1, 2, 3, 4, 6, 7
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture(scope="module")

@@ -318,9 +318,9 @@ static void test_no_reader(void **state)
 
 	reconfigure(v, idle_ms, 300);
 	fd = client(v);
+	from_ms = rig_now_ms();
 	ask(fd, 1, 'r', 65535);
 	rig_until(&v->rig, v->asked == 1);
-	from_ms = rig_now_ms();
 	while (v->stats.tcp_clients_now) {	/* asks on and on, as long as it is heard */
 		uint8_t q[FRAME];
 
@@ -364,9 +364,9 @@ static void test_idle(void **state)
 	waiting = client(v);
 	dripping = client(v);
 	ask(waiting, 1, 'l', 20);
+	from_ms = last_ms = rig_now_ms();
 	ask(dripping, 2, 'r', 20);
 	expect(v, dripping, 2, 20);
-	from_ms = last_ms = rig_now_ms();
 	rig_write(dripping, (const uint8_t *)"\0\100", 2);
 	while (!rig_is_closed(dripping)) {
 		rig_turn(&v->rig);
@@ -374,17 +374,18 @@ static void test_idle(void **state)
 			continue;
 		last_ms = rig_now_ms();
 		send(dripping, "x", 1, MSG_NOSIGNAL);
-		assert_true(rig_now_ms() - from_ms < 3000);
+		assert_true(rig_now_ms() - from_ms < 8000);
 	}
 	close(dripping);
 	assert_true(rig_now_ms() - from_ms >= 240);
 	while (rig_now_ms() - from_ms < 600)
 		rig_turn(&v->rig);
-	service_answer(v);
+	uv_update_time(&v->rig.loop);
 	from_ms = rig_now_ms();
+	service_answer(v);
 	expect(v, waiting, 1, 20);
 	expect_end(v, waiting);
-	assert_in_range(rig_now_ms() - from_ms, 240, 3000);
+	assert_in_range(rig_now_ms() - from_ms, 240, 8000);
 }
 
 /* Towards the bound the time that is granted falls to nothing, and the connection obeys it. */
@@ -404,7 +405,7 @@ static void test_keepalive_shrinks(void **state)
 		assert_int_equal(v->keepalive_ms, granted[i]);
 	}
 	expect_end(v, fd[7]);
-	assert_true(rig_now_ms() - from_ms < 3000);
+	assert_true(rig_now_ms() - from_ms < 8000);
 	for (unsigned i = 0; i < 7; i++) {
 		assert_false(rig_is_closed(fd[i]));
 		close(fd[i]);
