@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct slows {
@@ -66,6 +67,19 @@ struct slow_query *slows_note(struct slows *s, uint64_t now_us)
 	q->time_ms = (uint64_t)real.tv_sec * 1000 + (uint64_t)real.tv_nsec / 1000000;
 	q->answered_us = now_us;
 	return q;
+}
+
+struct slow_query *slows_note_query(struct slows *s, const struct dns_query *q, uint64_t asked_us, uint64_t now_us)
+{
+	struct slow_query *slow = s ? slows_note(s, now_us) : NULL;
+
+	if (!slow)
+		return NULL;
+	slow->duration_us = now_us - asked_us;
+	slow->qtype = q->qtype;
+	slow->name.len = q->qname_len;
+	memcpy(slow->name.octets, q->qname, q->qname_len);
+	return slow;
 }
 
 void slows_noted(struct slows *s)

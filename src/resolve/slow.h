@@ -7,6 +7,7 @@
 #ifndef LARDER_RESOLVE_SLOW_H
 #define LARDER_RESOLVE_SLOW_H
 
+#include "dns/message.h"
 #include "dns/name.h"
 #include "resolve/course.h"
 #include "stats/stats.h"
@@ -39,6 +40,8 @@ void          slows_free(struct slows *s);	/* NULL is fine */
 /* A place for a slow query that was answered now (CLOCK_MONOTONIC), which the worker fills before slows_noted().
  * NULL: it is not to be noted, being one of too many, and is counted. */
 struct slow_query *slows_note(struct slows *s, uint64_t now_us);
+/* The same with name, type and duration filled in; s may be NULL. */
+struct slow_query *slows_note_query(struct slows *s, const struct dns_query *q, uint64_t asked_us, uint64_t now_us);
 void               slows_noted(struct slows *s);
 
 /* Copies those that are kept, newest first; gives how many there are.  Adds to *dropped how many were not noted.
