@@ -16,8 +16,8 @@
 /* How one upstream has been used by this flight. */
 struct way {
 	struct channel *channel;	/* borrowed from the view */
-	uint8_t         sends[TRANSPORT_KINDS];	/* those that were cut off do not count */
-	uint8_t         cuts;		/* how many were: their connections ended under them */
+	uint8_t         sends[TRANSPORT_KINDS];
+	uint8_t         cuts;		/* so often a connection has ended under this question */
 	bool            dead[TRANSPORT_KINDS];	/* cannot be reached by this transport */
 	bool            by_stream;	/* UDP will not do: truncated, or under attack */
 	bool            resting;	/* could not be reached: not before the next round of the schedule */

@@ -6,9 +6,9 @@
  * goes out at once, free: it takes the place of the one that failed.
  *
  * A question whose connection is cut has done nothing, and its server is there:
- * it goes out again on a new connection, and is not counted as tried.  After a
- * few cuts in a row it does so at growing distances, since whoever cuts every
- * connection may be starting up.
+ * it goes out again at once, with the others on the next connection.  When that
+ * is cut as well, its last try is on a connection of its own where one can be
+ * had, since a cut may be meant for one of the others.
  *
  * Always true: at most LIKE_SENDS sends are open at once for one name and
  * type, whatever the combination of DO and CD (RFC 7871 s. 11.2).
@@ -31,7 +31,7 @@
 #define KNOCK_APART_US 50000u	/* at least, between attempts at an upstream whose breaker is open */
 #define KNOCK_STREAM_APART_US 250000u
 #define LOOK_US        100000u	/* whether an upstream has come back, when nothing else is left */
-#define CUTS_AT_ONCE   3	/* then the next connection waits, as for one that could not be reached */
+#define CUTS_TOGETHER  2	/* then a question goes alone */
 #define WAYS_MAX       64u	/* more upstreams than that in one route are never asked for one question */
 
 static void flight_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
@@ -262,7 +262,7 @@ static enum flight_sent flight_send_to(struct flight *f, struct way *w)
 	x->channel = w->channel;
 	x->on_event = flight_on_event;
 	x->on_spare = flight_on_spare;
-	x->send.apart = kind != TRANSPORT_UDP && (w->knocked || flight_waits_on_stream(f, w));
+	x->send.apart = kind != TRANSPORT_UDP && (w->knocked || w->cuts >= CUTS_TOGETHER || flight_waits_on_stream(f, w));
 	err = exchange_start(x, (enum transport_kind)kind);
 	if (err == -EAGAIN && flights_make_place(f->all, w->channel))
 		err = exchange_start(x, (enum transport_kind)kind);
@@ -588,8 +588,7 @@ static void flight_on_lost(struct flight *f, struct way *w, const struct exchang
 	switch (stream ? x->error : 0) {
 	case -ECONNRESET:
 		f->cuts++;
-		w->sends[x->kind] -= w->sends[x->kind] > 0;	/* unless a new epoch has begun meanwhile */
-		w->resting = ++w->cuts >= CUTS_AT_ONCE;
+		w->cuts++;
 		break;
 	case -ETIMEDOUT:	/* fell silent: it is opened anew at once */
 	case -EBADMSG:
