@@ -160,7 +160,7 @@ static void journal_say_lost(void)
 	if (!lost)
 		return;
 	snprintf(text, sizeof text, "%u log lines were lost while the journal took none", lost);
-	if (journal_pass(LOG_LEVEL_WARNING, text, NULL) == LOG_BEHIND)
+	if (journal_pass(LOG_LEVEL_WARNING, text, NULL) != LOG_TAKEN)
 		atomic_fetch_add(&journal_lost, lost);
 }
 

@@ -85,6 +85,7 @@ void stream_close(struct stream *s)
 		return;
 	s->closing = true;
 	s->owner->stream_count--;
+	s->owner->left_opening -= s->left_opening;
 	list_remove(&s->node);
 	if (s->tls && s->state != STREAM_CONNECTING) {
 		tls_bye(s->tls);
@@ -185,6 +186,10 @@ static void stream_close_when_done(struct stream *s)
 
 void stream_leave(struct stream *s)
 {
+	if (!s->left_opening && s->state != STREAM_OPEN) {
+		s->left_opening = true;
+		s->owner->left_opening++;
+	}
 	list_remove(&s->node);
 	stream_close_when_done(s);
 }

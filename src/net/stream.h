@@ -68,6 +68,7 @@ struct stream_client {
 	const struct dialect *dialect;
 	struct list           streams;		/* those that take questions, newest first */
 	unsigned              stream_count;	/* all that are not closing */
+	unsigned              left_opening;	/* of them those that left the list before they were open */
 	unsigned              holders;		/* its user and each stream; freed at none */
 	uint32_t              idle_ms;		/* how long the server seems to keep a stream at rest */
 	uint32_t              rested_ms;	/* how long the last one rested that it closed; 0: none */
@@ -102,6 +103,7 @@ struct stream {
 	uint64_t              held_us;		/* and what the dialect holds of an answer did; 0: nothing is */
 	uint32_t              idle_ms;
 	unsigned              count;		/* questions that live */
+	bool                  left_opening;	/* it has left the list, and was not open then */
 	struct tls           *tls;		/* NULL: plain */
 	struct outbox         plain;		/* said, but not yet through TLS */
 	struct outbox         out;		/* for the socket */

@@ -3,9 +3,10 @@
  * One connection ("stream") carries all questions, many at once, and answers
  * come in any order.  It opens when the first is asked.  Others open beside it,
  * up to 4, while it is suspect, has no room for more, or a question is to go apart
- * from those that wait.  Those that are long in opening do not count, up to 4 as
- * well: the way may have been dead when they began, and attempts at a server that
- * may be back must not wait for their time to be over.
+ * from those that wait.  Up to 4 that are long in opening do not count: the way may
+ * have been dead when they began, and attempts at a server that may be back must not
+ * wait for their time to be over.  Neither do those that were opening when the
+ * network changed.  There are never more than 16.
  *
  * When the server wants a stream to be used no more, or it breaks while we
  * write, it leaves the list: it serves the questions it has and closes after
@@ -22,6 +23,7 @@
 
 #define STREAMS_MAX      4
 #define STREAMS_LATE_MAX 4	/* and so many beside them */
+#define STREAMS_ALL_MAX  16	/* whatever has become of them */
 #define REFUSAL_MIN_MS   1000
 #define REFUSAL_MAX_MS   30000
 
@@ -125,8 +127,7 @@ void stream_client_rest(struct stream_client *c, uint32_t rest_ms)
 	c->rest_until_ms = uv_now(c->client->loop) + rest_ms;
 }
 
-/* Long in opening. */
-static unsigned stream_client_late_count(const struct stream_client *c)
+static bool stream_client_may_open(const struct stream_client *c)
 {
 	unsigned late = 0;
 
@@ -135,7 +136,9 @@ static unsigned stream_client_late_count(const struct stream_client *c)
 
 		late += s->state != STREAM_OPEN && stream_is_suspect(s);
 	}
-	return late < STREAMS_LATE_MAX ? late : STREAMS_LATE_MAX;
+	if (late > STREAMS_LATE_MAX)
+		late = STREAMS_LATE_MAX;
+	return c->stream_count - c->left_opening - late < STREAMS_MAX && c->stream_count < STREAMS_ALL_MAX;
 }
 
 /* A stream to ask on, opened if need be, or NULL and why. */
@@ -152,7 +155,7 @@ static struct stream *stream_client_stream(struct stream_client *c, enum stream_
 		return s;
 	*error = stream_client_targets(c, &to);
 	if (*error == 0)
-		*error = c->stream_count < STREAMS_MAX + stream_client_late_count(c) ? stream_open(c, &to) : -EAGAIN;
+		*error = stream_client_may_open(c) ? stream_open(c, &to) : -EAGAIN;
 	return *error == 0 ? list_entry(c->streams.next, struct stream, node) : stream_client_choose(c, STREAM_ANY);
 }
 
@@ -193,12 +196,24 @@ static void stream_client_idle_hint(struct transport *t, struct transport_send *
 		stream_set_idle(send->place, ours_ms < c->conf.idle_ms ? ours_ms : c->conf.idle_ms);
 }
 
+/* One that is being dialled goes on with its questions, over what is the way now; another takes no more. */
+static void stream_client_start_over(struct stream *s, const struct addr_list *targets)
+{
+	if (!s->dial || !targets->count || stream_redial(s, targets) < 0)
+		stream_leave(s);
+}
+
 static void stream_client_renew(struct transport *t)
 {
 	struct stream_client *c = (struct stream_client *)t;
+	struct list          *n, *next;
+	struct addr_list      targets;
 
-	while (!list_empty(&c->streams))
-		stream_leave(list_entry(c->streams.next, struct stream, node));
+	stream_client_targets(c, &targets);
+	for (n = c->streams.next; n != &c->streams; n = next) {
+		next = n->next;
+		stream_client_start_over(list_entry(n, struct stream, node), &targets);
+	}
 }
 
 static bool stream_client_has_all(const struct addr_list *to, const struct addr_list *before)
@@ -224,8 +239,8 @@ static void stream_client_aim(struct transport *t, const struct addr_list *to)
 		struct stream *s = list_entry(n, struct stream, node);
 
 		next = n->next;
-		if (s->dial ? any_gone && !(targets.count && stream_redial(s, &targets) == 0) : addr_list_find(to, &s->to) < 0)
-			stream_leave(s);
+		if (s->dial ? any_gone : addr_list_find(to, &s->to) < 0)
+			stream_client_start_over(s, &targets);
 	}
 }
 

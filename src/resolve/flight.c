@@ -310,7 +310,7 @@ static void flight_fail(struct flight *f, const struct flight_end *end)
 	bool                      cut = flight_was_cut(f);
 	const struct cache_hold   hold = {
 		.first_s = cut ? CUT_HOLD_S : times->failure_first_s,
-		.max_s = cut ? CUT_HOLD_S : times->failure_max_s,
+		.max_s = times->failure_max_s,
 		.recheck_s = cut ? CUT_HOLD_S : times->recheck_s,
 		.epoch = f->replies ? 0 : route_epoch(f->view, f->route),	/* silence ends with the outage */
 	};
@@ -419,6 +419,7 @@ static struct flight *flight_new(struct flights *fs, const struct flight_ask *as
 static void flight_set_out(struct flight *f, uint64_t began_us, uint64_t end_us)
 {
 	f->began_us = began_us;
+	f->rounds = 0;
 	f->end_us = f->began_us + (uint64_t)flight_times(f)->resolve_timeout_ms * 1000;
 	if (end_us && end_us < f->end_us)
 		f->end_us = end_us;
@@ -433,6 +434,8 @@ bool flight_dismiss(struct flight *f, uint64_t until_us)
 
 		if (w->since_us > until_us) {
 			flight_set_out(f, w->since_us, 0);
+			for (size_t i = 0; i < f->way_count; i++)
+				f->ways[i].knocked = false;
 			return true;
 		}
 		if (f->waiters.next == f->waiters.prev)

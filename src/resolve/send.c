@@ -486,7 +486,7 @@ static uint64_t flight_knock_at(struct flight *f, struct way *w, uint64_t patien
 	if (now_us < at_us)
 		return at_us;
 	w->knocked = true;
-	if (health_knock(h, flight_knock_apart_us(w), now_us))
+	if (flight_next_kind(f, w) >= 0 && health_knock(h, flight_knock_apart_us(w), now_us))
 		flight_send_to(f, w);
 	return UINT64_MAX;
 }
@@ -585,6 +585,11 @@ static void flight_on_lost(struct flight *f, struct way *w, const struct exchang
 		return;
 	}
 	f->stream_trouble |= stream && flight_needs_stream(w);
+	if (f->parked) {		/* a probe may hear the same, and is asked again when its time has come */
+		prober_failed(x->channel, prober_reason(x->error), f->key.name_hash);
+		flight_schedule(f);
+		return;
+	}
 	switch (stream ? x->error : 0) {
 	case -ECONNRESET:
 		f->cuts++;
@@ -669,7 +674,7 @@ static void flight_on_event(struct exchange *x, enum exchange_event event, const
 		flight_send_to(f, w);
 		return;
 	case EXCHANGE_NO_EDNS:
-		w->sends[x->kind]--;
+		w->sends[x->kind] -= w->sends[x->kind] > 0;	/* unless a new epoch has begun meanwhile */
 		flight_ask_otherwise(f, w);
 		return;
 	case EXCHANGE_FAILED:

@@ -460,7 +460,8 @@ static int exchange_send(struct exchange *x)
 bool exchange_finds_well(struct exchange *x, enum exchange_event event, bool *again)
 {
 	*again = event == EXCHANGE_NO_EDNS && exchange_start(x, x->kind) == 0;
-	return event != EXCHANGE_NO_EDNS && event != EXCHANGE_LOST && event != EXCHANGE_FAILED;
+	return event != EXCHANGE_NO_EDNS && event != EXCHANGE_LOST && event != EXCHANGE_FAILED &&
+	       event != EXCHANGE_FORGED;
 }
 
 int exchange_start(struct exchange *x, enum transport_kind kind)

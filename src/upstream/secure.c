@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COMPARE_US    UINT64_C(2000000)	/* later nothing follows from an answer in clear */
 #define LOOK_FIRST_US UINT64_C(10000000)
 #define FAILED_APART_US UINT64_C(5000000)	/* longer than opening takes, shorter than the first look */
 #define LOOK_MAX_US   UINT64_C(3600000000)
@@ -216,7 +217,8 @@ static void secure_look_on_event(struct exchange *x, enum exchange_event event, 
 	if (exchange_finds_well(x, event, &again))
 		secure_on_seen(s, x->kind, x->send.doubt);
 	else if (!again)	/* where none could be opened, the transport has said why already */
-		secure_on_failed(s, -ETIMEDOUT, secure_unanswered, clock_mono_us(x->channel->env->clock));
+		secure_on_failed(s, event == EXCHANGE_LOST ? x->error : -ETIMEDOUT, secure_unanswered,
+		                 clock_mono_us(x->channel->env->clock));
 }
 
 void secure_look_if_due(struct secure_look *l, uint64_t now_us)
@@ -231,7 +233,7 @@ void secure_look_if_due(struct secure_look *l, uint64_t now_us)
 
 /* ---- and whether clear text is better ---- */
 
-/* It answers here, and has not done so over TLS since it was asked. */
+/* It answers here, in time, and has not done so over TLS since it was asked. */
 static void secure_compare_on_event(struct exchange *x, enum exchange_event event, const struct dns_answer *answer,
                                     const struct dns_name *target)
 {
@@ -241,7 +243,7 @@ static void secure_compare_on_event(struct exchange *x, enum exchange_event even
 
 	(void)answer, (void)target;
 	if (event != EXCHANGE_CASE && exchange_finds_well(x, event, &again) && !secure_is_off(s) &&
-	    atomic_load(&s->answered_us) < x->started_us)
+	    now_us <= x->started_us + COMPARE_US && atomic_load(&s->answered_us) < x->started_us)
 		secure_on_failed(s, -ETIMEDOUT, secure_unanswered, now_us);
 }
 

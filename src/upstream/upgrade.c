@@ -77,16 +77,19 @@ void designation_begin_anew(struct designation *d)
 	atomic_store(&d->in_vain, 0);
 }
 
-static void designation_set(struct designation *d, struct upstream *to)
+/* Gives the number of the change. */
+static uint32_t designation_set(struct designation *d, struct upstream *to)
 {
 	struct upstream *old;
+	uint32_t         change;
 
 	pthread_mutex_lock(&d->lock);
 	old = d->to;
 	d->to = upstream_ref(to);
-	atomic_fetch_add(&d->changes, 1);
+	change = atomic_fetch_add(&d->changes, 1) + 1;
 	pthread_mutex_unlock(&d->lock);
 	upstream_unref(old);
+	return change;
 }
 
 static struct upstream *designation_get(struct designation *d)
@@ -366,8 +369,7 @@ static void upgrade_use(struct upgrade *up)
 	designation_begin_anew(&plain->designation);
 	if (up->trial != up->used) {
 		upgrade_take(up, channel_ref(up->trial));
-		designation_set(&plain->designation, to);
-		up->changes = atomic_load(&plain->designation.changes);
+		up->changes = designation_set(&plain->designation, to);
 		log_info("upstream %s: designates %s", plain->conf.name, to->conf.url);
 	}
 	upgrade_end_trial(up);

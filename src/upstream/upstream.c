@@ -286,8 +286,11 @@ static void channel_on_failed(void *arg, int error, unsigned reason)
 	struct upstream *u = c->upstream;
 	const char      *why = reason == TLS_FINE ? NULL : tls_reason_text((enum tls_reason)reason);
 
-	if (error == -EKEYREJECTED)	/* for those who hear it next, and while it is remembered */
-		(c->of ? c->of : c)->check = channel_check_of((enum tls_reason)reason);
+	if (error == -EKEYREJECTED) {	/* for those who hear it next, and while it is remembered */
+		c->check = channel_check_of((enum tls_reason)reason);
+		if (c->of)
+			c->of->check = c->check;
+	}
 	if (why && !u->secure.may_change)
 		health_note_fault(&u->health, why);
 	if (c->of)

@@ -42,10 +42,11 @@ struct rig {
 };
 
 struct rig_transport {
-	struct transport    base;
-	struct rig         *rig;
-	unsigned            server;
-	enum transport_kind kind;
+	struct transport      base;
+	struct rig           *rig;
+	unsigned              server;
+	enum transport_kind   kind;
+	struct transport_conf conf;	/* as it was given; all zeros where none was */
 };
 
 static inline uint64_t rig_boot_ms(const struct clock *c)
@@ -118,11 +119,12 @@ static inline struct transport *rig_make(const struct transport_maker *m, enum t
 	struct rig           *r = (struct rig *)((char *)(uintptr_t)m - offsetof(struct rig, maker));
 	struct rig_transport *t = malloc(sizeof *t);
 
-	(void)conf;
 	if (!t)
 		return NULL;
 	*t = (struct rig_transport){ .base.ops = &ops, .rig = r, .server = ntohl(to->in4.sin_addr.s_addr) & 0xff,
 		                     .kind = kind };
+	if (conf)
+		t->conf = *conf;
 	r->transports++;
 	return &t->base;
 }

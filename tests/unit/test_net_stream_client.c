@@ -493,6 +493,30 @@ static void test_aim_while_dialling(void **state)
 		close(fds[i]);
 }
 
+/* The way was dead, and all that may be open was being opened.  When the network has changed, what waits goes over the
+ * new way, and what is asked then finds a stream. */
+static void test_renew_while_dialling(void **state)
+{
+	struct world *w = *state;
+	int           fds[4];
+
+	w->to = silent_server(fds);
+	reconfigure(w, (struct transport_conf){ .silence_ms = 1000, .idle_ms = 10000, .connect_ms = 1000 });
+	for (unsigned i = 0; i < 10; i++) {
+		probes[i].send.apart = true;
+		probe_ask(&probes[i], w->tcp, 1);
+		for (uint64_t end_ms = rig_now_ms() + 60; rig_now_ms() < end_ms;)
+			rig_turn(&w->rig);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		transport_renew(w->tcp);
+		assert_int_equal(probe_ask(&probes[20 + i], w->tcp, 1), 0);
+		rig_idle(&w->rig);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -516,6 +540,7 @@ int main(void)
 		TEST(test_close_when_lost),
 		TEST(test_server_does_not_read),
 		TEST(test_aim_while_dialling),
+		TEST(test_renew_while_dialling),
 	};
 
 	return cmocka_run_group_tests_name("net/stream_client", tests, NULL, NULL);

@@ -315,6 +315,22 @@ static void test_was_only_late(void **state)
 	assert_false(upstream_is_clear(w.up));
 }
 
+/* Which check a certificate failed is counted for a trial, too: there it is found out. */
+static void test_which_check(void **state)
+{
+	struct rig_transport *transport;
+
+	(void)state;
+	assert_true(ask_finds_due());
+	designates(1, 300);
+	transport = (struct rig_transport *)(void *)rig_find(&w.rig, 1, DNS_NS)->send->transport;
+	transport->conf.failed(transport->conf.arg, -EKEYREJECTED, TLS_EXPIRED);
+	rig_lose(&w.rig, 1, DNS_NS, -EKEYREJECTED);
+	assert_int_equal(w.c->stats->counter[UPSTREAM_CERTIFICATE], 1);
+	assert_int_equal(w.c->stats->counter[UPSTREAM_CERTIFICATE_EXPIRED], 1);
+	assert_int_equal(w.c->stats->counter[UPSTREAM_CERTIFICATE_OTHER], 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -327,6 +343,7 @@ int main(void)
 		TEST(test_answers_with_failures),
 		TEST(test_rejects_edns),
 		TEST(test_was_only_late),
+		TEST(test_which_check),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
