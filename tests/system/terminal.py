@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -112,9 +113,16 @@ class Terminal:
         self.proc = subprocess.Popen(
             [str(word) for word in command], stdin=self._slave,
             stdout=self._slave, stderr=self._slave, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=self._in_front,
             env={"PATH": os.environ["PATH"], "TERM": "xterm",
                  "LC_ALL": "C.UTF-8", **(env or {})})
+
+    @staticmethod
+    def _in_front():
+        """As a shell starts what it does not start in the background."""
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
 
     def __enter__(self):
         return self

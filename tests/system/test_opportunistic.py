@@ -252,13 +252,13 @@ def test_tls_05_opens_in_vain(says, clear, cert, ca, clock):    # noqa: F811
         server.handler, server.knows_root = USELESS[says], False
         eventually(lambda: larder.ask(fresh_name(), timeout=6) and
                    upstream_of(larder)["level"] == "clear",
-                   "asked over TLS still", timeout=20)
+                   20, "asked over TLS still")
         assert "over TLS are not answered" in upstream_of(larder)["doubt"]
         assert_answered(larder)
         heard = server.heard
         clock.pass_by(11)
         eventually(lambda: assert_answered(larder) and server.heard > heard,
-                   "no look")
+                   what="no look")
         server.handler, server.knows_root = harness.answer_default, True
         # The look may have ended only after the first jump, or fall into one.
         for _ in range(10):
