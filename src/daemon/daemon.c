@@ -12,15 +12,11 @@
 
 #include "daemon/daemon.h"
 
-#include "base/keep.h"
 #include "base/log.h"
 #include "daemon/daemon_state.h"
-#include "daemon/sockets.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -34,7 +30,6 @@
 
 #define STOP_GRACE_MS   1000
 #define RESOLV_CHECK_MS 1000
-#define CONTROL_GROUP   "larder"
 
 /* ---- setups ---- */
 
@@ -69,124 +64,6 @@ static struct listener_conf daemon_listener_conf(const struct conf *conf, unsign
 		.tcp_per_client = conf->tcp_per_client,
 		.tcp_in_flight = conf->tcp_in_flight,
 	};
-}
-
-/* ---- listening ---- */
-
-static struct listening *daemon_find_listening(struct daemon *d, const struct addr *addr)
-{
-	for (size_t i = 0; i < d->listening_count; i++)
-		if (addr_equal(&d->listening[i].addr, addr))
-			return &d->listening[i];
-	return NULL;
-}
-
-static bool daemon_conf_listens(const struct conf *conf, const struct addr *addr)
-{
-	for (size_t i = 0; i < conf->listen_count; i++)
-		if (addr_equal(&conf->listen[i], addr))
-			return true;
-	return false;
-}
-
-/* Opens one address for all workers.  False: it is said why. */
-static bool daemon_listen(struct daemon *d, const struct addr *addr)
-{
-	const struct activation_socket *handed = activation_find(d->handed, addr);
-	struct socket_pair              pairs[64];
-	struct listening               *more;
-	enum sockets_result             result;
-
-	result = handed ? sockets_share(addr, handed->udp, handed->tcp, pairs, d->worker_count) :
-	                  sockets_open(addr, pairs, d->worker_count);
-
-	if (result != SOCKETS_OPEN)
-		return result == SOCKETS_SKIPPED;
-	more = realloc(d->listening, (d->listening_count + 1) * sizeof *more);
-	if (!more) {
-		sockets_close(pairs, d->worker_count);
-		log_error("no memory to listen on another address");
-		return false;
-	}
-	d->listening = more;
-	for (unsigned i = 0; i < d->worker_count; i++)
-		if (worker_listen(d->workers[i], addr, pairs[i].udp, pairs[i].tcp) < 0)
-			sockets_close(&pairs[i], 1);
-	more += d->listening_count++;
-	more->addr = *addr;
-	addr_format(addr, more->text);
-	return true;
-}
-
-static void daemon_unlisten(struct daemon *d, struct listening *l)
-{
-	for (unsigned i = 0; i < d->worker_count; i++)
-		worker_unlisten(d->workers[i], &l->addr);
-	*l = d->listening[--d->listening_count];
-}
-
-/* Do we listen on this port already?  Then a wildcard of ours may be what holds it. */
-static bool daemon_has_port(const struct daemon *d, uint16_t port)
-{
-	for (size_t i = 0; i < d->listening_count; i++)
-		if (addr_port(&d->listening[i].addr) == port)
-			return true;
-	return false;
-}
-
-static bool daemon_listen_all(struct daemon *d, const struct conf *conf)
-{
-	const struct addr **new = calloc(conf->listen_count, sizeof *new);
-	size_t              count = 0;
-	bool                good;
-
-	if (!new) {
-		log_error("no memory to listen");
-		return false;
-	}
-	for (size_t i = 0; i < conf->listen_count; i++)
-		if (!daemon_has_port(d, addr_port(&conf->listen[i])) &&
-		    !activation_find(d->handed, &conf->listen[i]))
-			new[count++] = &conf->listen[i];
-	good = sockets_are_free(new, count);
-	free(new);
-	for (size_t i = 0; good && i < conf->listen_count; i++)
-		if (!daemon_find_listening(d, &conf->listen[i]))
-			good = daemon_listen(d, &conf->listen[i]);
-	if (good && !d->listening_count) {
-		log_error("none of the addresses under `listen` could be opened");
-		good = false;
-	}
-	return good;
-}
-
-/* An open door that nobody was told of, or a closed one that was meant to be open. */
-static void daemon_warn_of_access(const struct conf *conf)
-{
-	struct addr outside;
-	bool        only_own = true;
-
-	addr_parse("192.0.2.1", 53, &outside);
-	for (size_t i = 0; i < conf->policy.allow_count; i++)
-		only_own &= conf->policy.allow[i].bits > 0 && !addr_prefix_match(&conf->policy.allow[i], &outside) &&
-		            (conf->policy.allow[i].family == AF_INET ? conf->policy.allow[i].octets[0] == 127 :
-		             conf->policy.allow[i].bits == 128);
-	for (size_t i = 0; only_own && i < conf->listen_count; i++) {
-		char text[ADDR_TEXT_MAX];
-
-		if (addr_is_loopback(&conf->listen[i]))
-			continue;
-		log_event(LOG_LEVEL_WARNING, LOG_FIELDS({ "LARDER_ADDRESS", addr_format(&conf->listen[i], text) }),
-		          "%s: listening beyond this host, but `allow` lets only this host ask; set `allow`", text);
-	}
-}
-
-/* Closes what this configuration does not list. */
-static void daemon_unlisten_others(struct daemon *d, const struct conf *conf)
-{
-	for (size_t i = d->listening_count; i-- > 0;)
-		if (!daemon_conf_listens(conf, &d->listening[i].addr))
-			daemon_unlisten(d, &d->listening[i]);
 }
 
 /* ---- resolv.conf ---- */
@@ -443,83 +320,6 @@ static void daemon_init_service(struct daemon *d)
 }
 
 /* ---- start and end ---- */
-
-/* Who may speak to us: a group of its own, where there is one.  It is looked up in the file itself: what else a
- * host asks for groups may in turn ask the DNS, which we do not answer yet. */
-gid_t daemon_control_group(gid_t otherwise)
-{
-	FILE         *f = fopen("/etc/group", "re");
-	struct group *g;
-	gid_t         gid = otherwise;
-
-	while (f && gid == otherwise && (g = fgetgrent(f)))
-		if (!strcmp(g->gr_name, CONTROL_GROUP))
-			gid = g->gr_gid;
-	if (f)
-		fclose(f);
-	return gid;
-}
-
-/* A socket that was handed over has the owner that its unit names. */
-static void daemon_own_sockets(const struct daemon *d, uid_t uid, gid_t gid)
-{
-	const char *path = d->conf->control_socket;
-
-	if (geteuid() != 0)
-		return;
-	gid = daemon_control_group(gid);
-	if (d->http)
-		http_own_files(d->http, uid, gid);
-	if (d->control && d->control_is_ours && lchown(path, uid, gid) < 0)
-		log_warning("control socket %s: its group cannot be changed: %s", path, strerror(errno));
-}
-
-/* Made while we may, and only for who has something to keep there. */
-static void daemon_make_state_directory(const struct conf *conf, uid_t uid, gid_t gid)
-{
-	bool needed = false;
-	int  err;
-
-	for (size_t i = 0; i < conf->upstream_count; i++)
-		needed |= conf->upstreams[i].tls || conf->upstreams[i].host;
-	if (!needed || geteuid() != 0 || !conf->state_directory)
-		return;
-	err = keep_make(conf->state_directory, uid, gid);
-	if (err < 0)
-		log_info("state directory %s cannot be made: %s", conf->state_directory, strerror(-err));
-}
-
-static bool daemon_drop_root(const struct daemon *d)
-{
-	const struct conf *conf = d->conf;
-	struct passwd     *pw;
-
-	if (!conf->user) {
-		daemon_own_sockets(d, (uid_t)-1, (gid_t)-1);
-		daemon_make_state_directory(conf, (uid_t)-1, (gid_t)-1);
-		return true;
-	}
-	if (geteuid() != 0) {
-		pw = getpwnam(conf->user);
-		if (pw && pw->pw_uid == geteuid())
-			return true;
-		log_error("cannot become user %s: larderd was not started as root", conf->user);
-		return false;
-	}
-	errno = 0;
-	pw = getpwnam(conf->user);
-	if (!pw) {
-		log_error("there is no user %s (`user` in the configuration)", conf->user);
-		return false;
-	}
-	daemon_own_sockets(d, pw->pw_uid, pw->pw_gid);
-	daemon_make_state_directory(conf, pw->pw_uid, pw->pw_gid);
-	if (initgroups(conf->user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0) {
-		log_error("cannot become user %s: %s", conf->user, strerror(errno));
-		return false;
-	}
-	return true;
-}
 
 /* Every question in progress holds a socket: take what the system allows. */
 static void daemon_raise_descriptors(void)

@@ -1,4 +1,5 @@
-/* daemon_state.h - the process's one context, for daemon.c and answers.c alone. */
+/* daemon_state.h - the process's one context, for the main thread's files alone: daemon.c, answers.c,
+ * listening.c and user.c. */
 #ifndef LARDER_DAEMON_DAEMON_STATE_H
 #define LARDER_DAEMON_DAEMON_STATE_H
 
@@ -83,8 +84,19 @@ static inline uint64_t daemon_now_us(void)
 
 /* daemon.c: reads the configuration again.  0, or -EINVAL with *report, and then the old one stays in force. */
 int  daemon_reload(struct daemon *d, char **report);
-/* daemon.c: the group whose members may speak to us, or otherwise where there is none. */
+
+/* listening.c: opens what conf lists and is not open yet.  False: it is said why, and what was opened stays open. */
+bool daemon_listen_all(struct daemon *d, const struct conf *conf);
+/* Closes what this configuration does not list. */
+void daemon_unlisten_others(struct daemon *d, const struct conf *conf);
+/* Says when it lets in nobody from where it listens. */
+void daemon_warn_of_access(const struct conf *conf);
+
+/* user.c: the group whose members may speak to us, or otherwise where there is none. */
 gid_t daemon_control_group(gid_t otherwise);
+/* Becomes the user that the configuration names, if any.  False: it cannot, and it is said why. */
+bool  daemon_drop_root(const struct daemon *d);
+
 /* answers.c: opens the control socket.  False: larderd must not start, and it is said why. */
 bool daemon_open_control(struct daemon *d);
 /* The same for HTTP, where conf, which becomes d->conf, says.  Without it larderd goes on. */
