@@ -16,6 +16,7 @@
 #define SHARDS_MIN   8u
 #define SHARDS_MAX   256u
 #define PAGE         4096u
+#define TICK_MS      62u		/* shard_time() rounds down by no more; with this it rounds up */
 #define LOOK_HOMES   1024u	/* looked at under one latch: some 50 us in a full table */
 
 struct cache {
@@ -171,7 +172,7 @@ static bool cache_is_outlived(const struct cache *c, const struct shard *s, cons
 
 		other.qtype = types[i];
 		o = cache_get(c, s, &other);
-		if (o && o != e && o->kind == DNS_ANSWER_POSITIVE && now - o->stored < now - e->stored &&
+		if (o && o != e && o->kind == DNS_ANSWER_POSITIVE && shard_age(o, now) < shard_age(e, now) &&
 		    (o->marks & ENTRY_ALIAS) != (e->marks & ENTRY_ALIAS))
 			return true;
 	}
@@ -191,7 +192,7 @@ static struct entry *cache_get_stale(const struct cache *c, const struct shard *
 		e = NULL;
 	if (n && !shard_is_useful(s, n, now))
 		n = NULL;
-	if (n && (!e || now - e->stored > now - n->stored))
+	if (n && (!e || shard_age(e, now) > shard_age(n, now)))
 		return n;
 	return e && cache_is_outlived(c, s, key, e, now) ? NULL : e;
 }
@@ -222,7 +223,7 @@ static void cache_describe(const struct entry *e, uint32_t now, struct cache_fou
 	found->epoch = e->kind == DNS_ANSWER_FAILURE ? e->epoch : 0;
 	found->stored = e->stored;
 	found->ttl_s = e->ttl_s;
-	found->left_ms = ((int64_t)e->ttl_s * 16 - (int64_t)(now - e->stored)) * 1000 / 16;
+	found->left_ms = ((int64_t)e->ttl_s * 16 - (int64_t)shard_age(e, now)) * 1000 / 16;
 }
 
 /* Copies it, TTLs lowered by its age, and counts the hit. */
@@ -261,7 +262,7 @@ enum cache_result cache_find(struct cache *c, const struct cache_key *key, uint6
 		found->epoch = failed->epoch;
 	}
 	if (result == CACHE_FRESH)
-		cache_copy(e, (now - e->stored) / 16, out, room, found, &a);
+		cache_copy(e, shard_age(e, now) / 16, out, room, found, &a);
 	latch_end_read(&s->latch);
 	return result;
 }
@@ -279,7 +280,7 @@ bool cache_find_stale(struct cache *c, const struct cache_key *key, uint64_t now
 	if (e) {
 		cache_describe(e, now, found);
 		/* Somebody may have brought a fresh one meanwhile. */
-		cache_copy(e, found->left_ms > 0 ? (now - e->stored) / 16 : 0, out, room, found, &a);
+		cache_copy(e, found->left_ms > 0 ? shard_age(e, now) / 16 : 0, out, room, found, &a);
 		if (found->left_ms <= 0) {
 			dns_answer_set_ttls(&a, ttl_s, out, found->len);
 			found->head.flags &= (uint16_t)~DNS_AD;		/* the signatures may have run out */
@@ -388,7 +389,7 @@ static unsigned cache_failures(const struct entry *e, uint32_t max_s, uint32_t n
 {
 	uint64_t memory_s = e ? (uint64_t)e->ttl_s + max_s : 0;
 
-	return e && (now - e->stored) / 16 <= memory_s ? e->failures : 0;
+	return e && shard_age(e, now) / 16 <= memory_s ? e->failures : 0;
 }
 
 int cache_put_failure(struct cache *c, const struct cache_key *key, const struct cache_hold *hold,
@@ -411,6 +412,7 @@ int cache_put_failure(struct cache *c, const struct cache_key *key, const struct
 		err = e ? 0 : -ENOSPC;
 		if (e) {
 			e->failures = (uint8_t)(failures < UINT8_MAX ? failures + 1 : failures);
+			e->stored = shard_time(now_ms + TICK_MS);	/* a second is the least that it is held */
 			e->epoch = hold->epoch;
 		}
 	}
@@ -459,7 +461,7 @@ static void look_copy(struct look *l, const struct entry *e)
 	};
 	cache_describe(e, l->now, &seen->found);
 	seen->found.hits = atomic_load_explicit(&e->hits, memory_order_relaxed);
-	seen->found.fit = dns_answer_write(&a, (l->now - e->stored) / 16, body, a.body_len, &seen->found.head,
+	seen->found.fit = dns_answer_write(&a, shard_age(e, l->now) / 16, body, a.body_len, &seen->found.head,
 	                                   &seen->found.len);
 	l->used += e->qname_len + seen->found.len;
 }

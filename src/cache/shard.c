@@ -39,10 +39,9 @@ uint32_t shard_time(uint64_t now_ms)
 	return (uint32_t)(now_ms * 16 / 1000);
 }
 
-/* 32 bits of sixteenths wrap after eight years; the difference is right across the wrap. */
 static uint32_t shard_age_s(const struct entry *e, uint32_t now)
 {
-	return (now - e->stored) / 16;
+	return shard_age(e, now) / 16;
 }
 
 bool shard_is_fresh(const struct entry *e, uint32_t now)

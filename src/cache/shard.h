@@ -76,6 +76,17 @@ struct shard {
 int  shard_init(struct shard *s, size_t budget, unsigned workers);	/* 0 or -ENOMEM */
 void shard_done(struct shard *s);
 
+#define SHARD_AHEAD_MAX 160u	/* sixteenths of a second that the clocks of two threads may be apart */
+
+/* In sixteenths of a second, which wrap after eight years: the difference is right across the wrap.  0 for an entry
+ * that was stored a moment after now: by another thread, or as of the next sixteenth. */
+static inline uint32_t shard_age(const struct entry *e, uint32_t now)
+{
+	uint32_t age = now - e->stored;
+
+	return age > UINT32_MAX - SHARD_AHEAD_MAX ? 0 : age;
+}
+
 uint32_t      shard_time(uint64_t now_ms);		/* as in entry.stored */
 bool          shard_is_fresh(const struct entry *e, uint32_t now);
 bool          shard_is_useful(const struct shard *s, const struct entry *e, uint32_t now);	/* fresh or stale */

@@ -123,9 +123,15 @@ static uint64_t model_time(const struct model *m)
 	return m->now_ms * 16 / 1000;
 }
 
+/* A failure is stored as of the next sixteenth of a second, so that it is held no less than its time. */
+static uint64_t model_age(const struct model *m, const struct known *k)
+{
+	return model_time(m) > k->stored ? model_time(m) - k->stored : 0;
+}
+
 static uint64_t model_age_s(const struct model *m, const struct known *k)
 {
-	return (model_time(m) - k->stored) / 16;
+	return model_age(m, k) / 16;
 }
 
 static bool model_is_fresh(const struct model *m, const struct known *k)
@@ -227,7 +233,7 @@ static struct known *model_found(const struct model *m, const struct pick *p, st
 
 static void model_check_described(const struct model *m, const struct known *k, const struct cache_found *found)
 {
-	int64_t age = (int64_t)(model_time(m) - k->stored);
+	int64_t age = (int64_t)model_age(m, k);
 
 	holds(m->d, found->kind == k->kind);
 	holds(m->d, found->ttl_s == k->ttl_s);
@@ -418,7 +424,7 @@ static void model_put_failure(struct model *m)
 	hold_s = failures > 4 ? 60 : 5u << (failures - 1);
 	if (stale)
 		hold_s = how.recheck_s;		/* STALE-04 */
-	*f = (struct known){ .is = true, .stored = model_time(m), .ttl_s = hold_s,
+	*f = (struct known){ .is = true, .stored = (m->now_ms * 16 + 999) / 1000, .ttl_s = hold_s,
 	                     .kind = DNS_ANSWER_FAILURE, .failures = failures, .epoch = how.epoch };
 	if (m->forgets)			/* how many came before may be forgotten, too */
 		f->ttl_s = 60;
@@ -730,6 +736,14 @@ static void test_failure_holds(void **state)
 		assert_int_equal(cache_put_failure(c, &other, &(struct cache_hold){ .first_s = 300, .max_s = 300 }, now), 0);
 		assert_int_equal(look(c, &other, now + 299000, &found), CACHE_FRESH);
 		now += 301000;
+	}
+	/* A second is the least (RFC 9520 s. 3.2), wherever in the cache's sixteenths it began. */
+	for (unsigned i = 0; i < 1000; i += 7) {
+		assert_int_equal(cache_put_failure(c, &key, &(struct cache_hold){ .first_s = 1, .max_s = 1 }, now), 0);
+		assert_int_equal(look(c, &key, now, &found), CACHE_FRESH);
+		assert_int_equal(look(c, &key, now + 999, &found), CACHE_FRESH);
+		assert_int_equal(look(c, &key, now + 1063, &found), CACHE_MISS);
+		now += 100000 + i;
 	}
 	cache_free(c);
 }
