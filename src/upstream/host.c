@@ -276,8 +276,9 @@ static void host_family_ask(struct host_family *f)
 	};
 
 	f->found = f->denied = false;
-	snprintf(f->trouble, sizeof f->trouble, "there is not enough memory to ask");
 	f->ask = ask_begin(&conf);
+	if (!f->ask)		/* until it is over, what the last attempt has found out holds */
+		snprintf(f->trouble, sizeof f->trouble, "there is not enough memory to ask");
 }
 
 void host_ask(struct host *h)
